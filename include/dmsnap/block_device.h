@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <system_error>
+
+#include "dmsnap/units.h"
+
+namespace dmsnap {
+
+/// A fixed-size array of sectors. Every method may be called from any thread at once.
+///
+/// Spans are whole sectors. A range that does not lie on the device fails with EIO, and nothing of it
+/// is read or written: a device never grows by a write. Two calls at once on one sector leave it as
+/// either of them would.
+class BlockDevice {
+ public:
+  virtual ~BlockDevice() = default;
+
+  /// Size; constant, except that a device that can be resized grows under its owner's control.
+  virtual std::uint64_t sectors() const = 0;
+
+  /// Fills all of `to` or fails; then `to` holds anything. May block on the disk.
+  [[nodiscard]] virtual std::error_code read(Sector from, std::span<std::byte> to) = 0;
+
+  /// As read(), but gives std::nullopt where it would have to wait for the disk (preadv2, RWF_NOWAIT).
+  [[nodiscard]] virtual std::optional<std::error_code> try_read(Sector from, std::span<std::byte> to) {
+    return read(from, to);
+  }
+
+  /// Writes all of `data` or fails; after a failure each sector of the range is old or new.
+  [[nodiscard]] virtual std::error_code write(Sector to, std::span<const std::byte> data) = 0;
+
+  /// Returns once every write that completed before this call is on stable storage. After one failure
+  /// every later flush fails too: what is on the disk is unknown from then on (fsync(2), ERRORS).
+  [[nodiscard]] virtual std::error_code flush() = 0;
+
+  /// Takes the space of the range below, so that writes to it cannot fail for want of it; the content stays.
+  /// ENOSPC when there is none. Devices without holes succeed.
+  [[nodiscard]] virtual std::error_code reserve(Extent) { return {}; }
+
+  /// Makes the range read as zeros, giving its space back where the device can.
+  [[nodiscard]] virtual std::error_code zero(Extent range);
+
+  /// Bytes really taken on the storage below (st_blocks * 512).
+  virtual std::uint64_t allocated_bytes() const { return sectors() * sector_bytes; }
+};
+
+}  // namespace dmsnap

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#pragma once
+
+#include <stdexcept>
+#include <string>
+#include <system_error>
+
+namespace dmsnap {
+
+/// Outcomes that errno has no word for. FUSE answers all of them with EIO, as dm-snapshot does.
+enum class Error {
+  snapshot_invalid = 1,  ///< the snapshot could not keep what it promised; final
+  snapshot_overflowed,   ///< the COW device is full; reads still work
+  store_full,            ///< no COW chunk is left
+  held_write_lost,       ///< an acknowledged write could not be put on the origin
+};
+
+std::error_code make_error_code(Error e);
+
+/// A COW device that is no usable store. `what()` says what was found, where, and what to do.
+class StoreError : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+}  // namespace dmsnap
+
+template <>
+struct std::is_error_code_enum<dmsnap::Error> : std::true_type {};

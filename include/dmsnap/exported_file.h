@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#pragma once
+
+#include <sys/statvfs.h>
+
+#include <cstdint>
+#include <ctime>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <vector>
+
+#include "dmsnap/result.h"
+
+namespace dmsnap {
+
+/// One image that the mount shows. Offsets and sizes are bytes. Any method, from any thread, at once.
+/// Ranges lie inside the file: who calls has cut or refused what does not.
+class ExportedFile {
+ public:
+  virtual ~ExportedFile() = default;
+
+  /// Never used again for another file while the mount lives; at least 16. Serves as inode number.
+  virtual std::uint64_t id() const = 0;
+  virtual std::uint64_t size() const = 0;
+  virtual bool writable() const = 0;
+  /// Bytes taken on disk: what st_blocks tells.
+  virtual std::uint64_t allocated_bytes() const = 0;
+  virtual std::timespec created() const = 0;
+
+  /// Reads or writes here and now when that needs no waiting: no disk, no room in a buffer. Otherwise nothing has
+  /// happened, and the caller asks again with the blocking form when it can afford to wait.
+  [[nodiscard]] virtual std::optional<std::error_code> try_read(std::uint64_t offset, std::span<std::byte> to) = 0;
+  [[nodiscard]] virtual std::optional<std::error_code> try_write(std::uint64_t offset,
+                                                                 std::span<const std::byte> data) = 0;
+  [[nodiscard]] virtual std::error_code read(std::uint64_t offset, std::span<std::byte> to) = 0;
+  [[nodiscard]] virtual std::error_code write(std::uint64_t offset, std::span<const std::byte> data) = 0;
+
+  /// Returns at once. `done` runs when every write that was answered before this call is on stable storage, with all
+  /// that is needed to find it again; on the flush thread or on the caller's.
+  virtual void flush(Completion done) = 0;
+
+  /// The front end tells of each open handle, so that a file in use is not removed: EBUSY when that is under way.
+  [[nodiscard]] virtual std::error_code opened() = 0;
+  virtual void closed() = 0;
+};
+
+/// What a mount shows, beside the folders themselves. Any method, from any thread, at once.
+class ExportedTree {
+ public:
+  virtual ~ExportedTree() = default;
+
+  virtual std::shared_ptr<ExportedFile> origin() = 0;
+  /// Null when there is none of that name.
+  virtual std::shared_ptr<ExportedFile> snapshot(std::string_view name) = 0;
+  virtual std::vector<std::string> snapshot_names() = 0;
+  /// `rm snapshots/NAME`. May block. EBUSY while the file is open.
+  [[nodiscard]] virtual std::error_code remove_snapshot(std::string_view name) = 0;
+
+  /// The text files of `.dmsnap/`, made anew at each open: "status", "status.json".
+  virtual std::vector<std::string> text_names() = 0;
+  virtual std::string text(std::string_view name) = 0;
+
+  /// `df`: the filesystem below the store.
+  [[nodiscard]] virtual std::error_code statfs(struct statvfs& into) = 0;
+};
+
+}  // namespace dmsnap
