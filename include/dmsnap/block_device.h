@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <span>
 #include <system_error>
@@ -44,6 +45,9 @@ class BlockDevice {
 
   /// Makes the range read as zeros, giving its space back where the device can.
   [[nodiscard]] virtual std::error_code zero(Extent range);
+
+  /// Bytes that reserve() could still take on the storage below; the largest number when nothing limits it.
+  virtual std::uint64_t available_bytes() const { return std::numeric_limits<std::uint64_t>::max(); }
 
   /// Bytes really taken on the storage below (st_blocks * 512).
   virtual std::uint64_t allocated_bytes() const { return sectors() * sector_bytes; }

@@ -15,15 +15,15 @@ namespace dmsnap {
 
 /// Consecutive origin chunks whose copies are consecutive COW chunks. A single exception has length 1.
 struct ExceptionRun {
-  Chunk origin;
-  CowChunk copy;
+  Chunk origin{};
+  CowChunk copy{};
   std::uint64_t length = 1;
   bool operator==(const ExceptionRun&) const = default;
 };
 
 /// Consecutive COW chunks that prepare() handed out.
 struct CowRun {
-  CowChunk first;
+  CowChunk first{};
   std::uint64_t length = 0;
 };
 
@@ -67,18 +67,20 @@ class ExceptionStore {
  public:
   virtual ~ExceptionStore() = default;
 
+  /// Final once load() has returned: an existing store's header decides.
   virtual ChunkGeometry geometry() const = 0;
   /// Prints "P", "PO" or "N".
   virtual std::string_view type_name() const = 0;
   /// A snapshot write that finds no room overflows the snapshot instead of invalidating it (type PO).
   virtual bool overflow_supported() const = 0;
 
-  /// Reports every committed exception, folded into runs, and makes the store ready. A blank device becomes a new
-  /// store. Returns false when the store says that it is invalid: nothing is reported then, and only status() and
-  /// usage() may be called. Throws StoreError on damage (also at what the kernel would accept: entries outside the
-  /// COW device, on metadata, twice, or beyond `origin_chunks`) and std::system_error on I/O errors.
-  /// On return everything read is on stable storage, and the stale tail behind the last entry is blanked there.
-  virtual bool load(std::uint64_t origin_chunks, const std::function<void(const ExceptionRun&)>& found) = 0;
+  /// Reports every committed exception, folded into runs, and makes the store ready; `found` answers false when it has
+  /// one of the origin chunks already, which is damage. A blank device becomes a new store. Returns false when the
+  /// store says that it is invalid: nothing is reported then, and only status() and usage() may be called. Throws
+  /// StoreError on damage (also at what the kernel would accept: entries outside the COW device, on metadata, twice, or
+  /// beyond the origin) and std::system_error on I/O errors. On return everything read is on stable storage, and the
+  /// stale tail behind the last entry is blanked there.
+  virtual bool load(std::uint64_t origin_sectors, const std::function<bool(const ExceptionRun&)>& found) = 0;
 
   /// Hands out the next COW chunks: at least one, at most `at_most`, consecutive. Error::store_full once none is left.
   [[nodiscard]] virtual Result<CowRun> prepare(std::uint64_t at_most) = 0;
@@ -89,9 +91,9 @@ class ExceptionStore {
   /// The end of what the next `chunks` chunks and the metadata for them will take on the COW device.
   virtual Sector reach(std::uint64_t chunks) const = 0;
 
-  /// Records a run that prepare() handed out, whole or as consecutive pieces in order; its data has been written to the COW device
-  /// (`copied`) or could not be. Returns at once. `done`, if any, runs when the run is as durable as this store makes
-  /// it, or cannot be made so; runs complete in the order in which they were prepared.
+  /// Records a run exactly as prepare() handed it out; its data has been written to the COW device (`copied`) or could
+  /// not be. Returns at once. `done`, if any, runs when the run is as durable as this store makes it, or cannot be made
+  /// so, on the flush thread; runs complete in the order in which they were prepared.
   virtual void commit(const ExceptionRun& run, bool copied, Completion done) = 0;
 
   /// Whether the exception that holds `chunk` is on stable storage. Takes no lock.
@@ -108,7 +110,8 @@ class ExceptionStore {
   /// The newest run, consecutive in both chunk numbers and inside one area: what a merge copies next. Nothing when all
   /// is merged. Only while nothing is prepared or committed.
   [[nodiscard]] virtual Result<std::optional<ExceptionRun>> prepare_merge() = 0;
-  /// Clears the newest `count` entries, durably; the origin must hold their data durably. At most the last prepare_merge().
+  /// Clears the newest `count` entries, durably; the origin must hold their data durably. At most the last
+  /// prepare_merge().
   [[nodiscard]] virtual std::error_code commit_merge(std::uint64_t count) = 0;
 
   /// Marks the snapshot invalid, also for whoever opens it next; durable when it returns without error.

@@ -4,6 +4,7 @@
 // Locks that clang's thread-safety analysis understands (-Wthread-safety); with g++ the annotations vanish.
 // The only macros of the project.
 
+#include <absl/base/thread_annotations.h>  // GUARDED_BY, NO_THREAD_SAFETY_ANALYSIS
 #include <pthread.h>
 
 #include <condition_variable>
@@ -17,7 +18,6 @@
 #endif
 #define CAPABILITY(name) DMSNAP_ANNOTATION(capability(name))
 #define SCOPED_CAPABILITY DMSNAP_ANNOTATION(scoped_lockable)
-#define GUARDED_BY(x) DMSNAP_ANNOTATION(guarded_by(x))
 #define REQUIRES(...) DMSNAP_ANNOTATION(requires_capability(__VA_ARGS__))
 #define REQUIRES_SHARED(...) DMSNAP_ANNOTATION(requires_shared_capability(__VA_ARGS__))
 #define EXCLUDES(...) DMSNAP_ANNOTATION(locks_excluded(__VA_ARGS__))
@@ -26,7 +26,6 @@
 #define RELEASE(...) DMSNAP_ANNOTATION(release_capability(__VA_ARGS__))
 #define RELEASE_SHARED(...) DMSNAP_ANNOTATION(release_shared_capability(__VA_ARGS__))
 #define RELEASE_GENERIC(...) DMSNAP_ANNOTATION(release_generic_capability(__VA_ARGS__))
-#define NO_THREAD_SAFETY_ANALYSIS DMSNAP_ANNOTATION(no_thread_safety_analysis)
 
 namespace dmsnap {
 

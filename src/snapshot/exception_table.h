@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#pragma once
+
+#include <absl/container/btree_map.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+
+#include "dmsnap/exception_store.h"
+#include "dmsnap/units.h"
+
+namespace dmsnap {
+
+/// Which origin chunk has its copy where. A plain value: no lock, no I/O.
+///
+/// An ordered tree of runs, 16 bytes each and about 24 with the tree around them; consecutive exceptions are one run of
+/// up to 2^20 chunks (the kernel's node holds 256). Lookup and insert take O(log runs); there is no moment at which the
+/// whole is moved.
+class ExceptionTable {
+ public:
+  /// COW chunks from here on cannot be held; that is a COW device of 8 EiB with 512-byte chunks.
+  static constexpr CowChunk copy_limit = CowChunk(std::uint64_t{1} << 44);
+
+  /// What begins at a chunk.
+  struct Span {
+    std::uint64_t length = 0;      ///< chunks that the answer holds for, at least 1
+    std::optional<CowChunk> copy;  ///< of the first of them, the others follow; nothing: no exceptions
+  };
+
+  /// `at_most` is at least 1, and so is the answer's length.
+  Span find(Chunk first, std::uint64_t at_most) const;
+
+  /// False, and nothing is changed, when one of the chunks is there already or the copy lies at or above copy_limit.
+  [[nodiscard]] bool insert(ExceptionRun run);
+  /// Removes what there is of the range.
+  void erase(Chunk first, std::uint64_t length);
+
+  std::size_t runs() const { return runs_.size(); }
+
+ private:
+  struct Run {
+    std::uint64_t copy : 44;
+    std::uint64_t length_minus_one : 20;
+    std::uint64_t length() const { return length_minus_one + std::uint64_t{1}; }
+  };
+  static_assert(sizeof(Run) == 8);
+  static constexpr std::uint64_t max_run = std::uint64_t{1} << 20;
+
+  static Run make_run(std::uint64_t copy, std::uint64_t length);
+  void insert_piece(const ExceptionRun& piece);
+
+  absl::btree_map<std::uint64_t, Run> runs_;  // by first origin chunk
+};
+
+}  // namespace dmsnap

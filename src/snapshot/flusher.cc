@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "snapshot/flusher.h"
+
+#include <pthread.h>
+
+#include <algorithm>
+#include <future>
+#include <utility>
+
+#include "snapshot/snapshot.h"
+#include "snapshot/view.h"
+
+namespace dmsnap {
+
+void Flusher::request(View& view, Completion done) {
+  {
+    MutexLock lock(mutex_);
+    requests_.push_back({&view, std::move(done)});
+    due_ = true;
+  }
+  work_.notify_one();
+}
+
+std::error_code Flusher::flush_and_wait(View& view) {
+  std::promise<std::error_code> answer;
+  request(view, [&](std::error_code error) { answer.set_value(error); });
+  if (in_place_) run_wave();
+  return answer.get_future().get();
+}
+
+void Flusher::note_held(std::uint64_t held_bytes) {
+  if (held_bytes >= hurry_at_bytes_) {
+    hurry();
+  } else {
+    note_work();
+  }
+}
+
+void Flusher::note_work() {
+  if (something_.load(std::memory_order_relaxed)) return;
+  {
+    MutexLock lock(mutex_);
+    something_ = true;
+  }
+  work_.notify_one();
+}
+
+void Flusher::hurry() {
+  if (hurried_.load(std::memory_order_relaxed)) return;
+  {
+    MutexLock lock(mutex_);
+    hurried_ = true;
+    due_ = true;
+  }
+  work_.notify_one();
+}
+
+void Flusher::add(View& view) {
+  MutexLock lock(wave_mutex_);
+  views_.push_back(&view);
+}
+
+void Flusher::add(Snapshot& snapshot) {
+  MutexLock lock(wave_mutex_);
+  views_.push_back(&snapshot);
+  snapshots_.push_back(&snapshot);
+}
+
+void Flusher::remove(View& view) {
+  MutexLock lock(wave_mutex_);
+  std::erase(views_, &view);
+  std::erase_if(snapshots_, [&](const Snapshot* each) { return each == &view; });
+}
+
+bool Flusher::wait_for_work(std::stop_token stop, std::chrono::milliseconds idle) {
+  MutexLock lock(mutex_);
+  work_.wait(mutex_, stop, [&]() NO_THREAD_SAFETY_ANALYSIS { return due_ || something_; });
+  if (!due_) work_.wait_for(mutex_, stop, idle, [&]() NO_THREAD_SAFETY_ANALYSIS { return due_; });
+  return due_ || !stop.stop_requested();
+}
+
+void Flusher::run_wave() {
+  std::vector<Request> requests;
+  {
+    MutexLock wave(wave_mutex_);
+    {
+      MutexLock lock(mutex_);
+      requests = std::exchange(requests_, {});
+      due_ = false;
+      something_ = false;
+      hurried_ = false;
+    }
+    for (View* view : views_) view->begin_drain();
+    for (auto view = views_.rbegin(); view != views_.rend(); ++view) settle(**view);
+    for (Request& request : requests) {
+      const std::error_code error = request.view->sync();
+      request.outcome = error ? error : request.view->sticky_error();
+    }
+  }
+  for (const Request& request : requests) request.done(request.outcome);
+}
+
+void Flusher::settle(View& base) {
+  std::vector<Snapshot*> dependants;
+  std::ranges::copy_if(snapshots_, std::back_inserter(dependants), [&](Snapshot* s) { return &s->base() == &base; });
+  if (make_durable(dependants)) {
+    base.finish_drain();
+  } else {
+    base.give_up_drain();
+  }
+}
+
+bool Flusher::make_durable(const std::vector<Snapshot*>& snapshots) {
+  struct Batch {
+    Snapshot* snapshot;
+    std::error_code outcome{};
+  };
+  std::vector<Batch> batches;
+  for (Snapshot* snapshot : snapshots) snapshot->copy_expected();
+  for (Snapshot* snapshot : snapshots) {
+    if (snapshot->close_batch()) batches.push_back({snapshot});
+  }
+  for (Batch& batch : batches) batch.outcome = batch.snapshot->flush_cow();
+  for (Batch& batch : batches) {
+    if (!batch.outcome) batch.outcome = batch.snapshot->write_batch();
+  }
+  for (Batch& batch : batches) {
+    if (!batch.outcome) batch.outcome = batch.snapshot->flush_cow();
+  }
+  for (const Batch& batch : batches) batch.snapshot->finish_batch(batch.outcome);
+  return std::ranges::none_of(snapshots, [](const Snapshot* s) { return static_cast<bool>(s->unrecorded()); });
+}
+
+FlushThread::FlushThread(Flusher& flusher, std::chrono::milliseconds idle)
+    : thread_([&flusher, idle](std::stop_token stop) {
+        pthread_setname_np(pthread_self(), "dmsnap-flush");
+        while (flusher.wait_for_work(stop, idle)) flusher.run_wave();
+      }) {}
+
+}  // namespace dmsnap

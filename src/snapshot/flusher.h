@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <thread>
+#include <vector>
+
+#include "base/mutex.h"
+#include "dmsnap/result.h"
+
+namespace dmsnap {
+
+class Snapshot;
+class View;
+
+/// Makes the writes to all views of a set durable, in waves. One wave, from the views that nobody falls through to down
+/// to the origin:
+///   1. what is held becomes what is draining; the chunks that it replaces are copied into the dependants' COW devices;
+///   2. flush the COW devices with a batch to write; write their areas; flush them again; run the commits' completions;
+///   3. put what was draining into its view;
+///   4. flush the views that somebody asked to flush, and run those completions.
+/// The steps of a wave are here and its thread is in FlushThread, so that a test can run waves one by one.
+class Flusher {
+ public:
+  /// A wave starts at once when this much is held.
+  explicit Flusher(std::uint64_t hurry_at_bytes) : hurry_at_bytes_(hurry_at_bytes) {}
+
+  /// `done` runs when every write to `view` that was acknowledged before this call is durable, or cannot be made so;
+  /// on the thread that runs the wave.
+  void request(View& view, Completion done);
+  /// request(), and waits for it. Needs a thread that runs waves, unless `in_place` was told.
+  [[nodiscard]] std::error_code flush_and_wait(View& view);
+
+  /// There is something to do, now or when a wave comes.
+  void note_held(std::uint64_t held_bytes);
+  void note_work();
+  void hurry();
+
+  /// The views that waves work on; a base before what falls through to it. Waits for a wave under way.
+  void add(View& view);
+  void add(Snapshot& snapshot);
+  void remove(View& view);
+
+  void run_wave();
+
+  /// Waits until a wave is due: a request or hurry() at once, other work after `idle`. False when stopped.
+  bool wait_for_work(std::stop_token stop, std::chrono::milliseconds idle);
+
+  /// Who asks to wait for a wave runs it, there and then: for programs without a FlushThread (tests, tools).
+  void run_in_place() { in_place_ = true; }
+
+ private:
+  struct Request {
+    View* view;
+    Completion done;
+    std::error_code outcome{};
+  };
+  /// Makes the dependants of `base` durable, then puts what it held in place.
+  void settle(View& base) REQUIRES(wave_mutex_);
+  /// False when one could be neither kept nor durably invalidated.
+  bool make_durable(const std::vector<Snapshot*>& snapshots);
+
+  const std::uint64_t hurry_at_bytes_;
+  bool in_place_ = false;
+
+  /// Held during a wave; before mutex_.
+  Mutex wave_mutex_;
+  std::vector<View*> views_ GUARDED_BY(wave_mutex_);          // bases first
+  std::vector<Snapshot*> snapshots_ GUARDED_BY(wave_mutex_);  // those of views_ that are snapshots
+
+  Mutex mutex_;
+  CondVar work_;
+  std::vector<Request> requests_ GUARDED_BY(mutex_);
+  bool due_ GUARDED_BY(mutex_) = false;
+  /// Set under mutex_. Read without it by who has just added work: a wave clears them before it takes the work.
+  std::atomic<bool> something_ = false;
+  std::atomic<bool> hurried_ = false;
+};
+
+/// The thread `dmsnap-flush`. Its owner destroys it after the last request has been answered.
+class FlushThread {
+ public:
+  FlushThread(Flusher& flusher, std::chrono::milliseconds idle);
+
+ private:
+  std::jthread thread_;
+};
+
+}  // namespace dmsnap

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "snapshot/held_writes.h"
+
+#include <algorithm>
+#include <cassert>
+#include <cstring>
+
+namespace dmsnap {
+
+HeldWrites::HeldWrites(std::size_t capacity_bytes) : slots_(std::max<std::size_t>(capacity_bytes / block_bytes, 2)) {
+  free_.reserve(slots_.size());
+  for (std::size_t i = slots_.size(); i > 0; --i) free_.push_back(static_cast<std::uint32_t>(i - 1));
+}
+
+/// visit(block, first sector inside the block, sectors, sectors from the start of the range)
+template <class Visit>
+void HeldWrites::for_each_block(Extent range, Visit visit) {
+  std::uint64_t done = 0;
+  while (done < range.sectors) {
+    const std::uint64_t at = range.first.value() + done;
+    const std::uint64_t inside = at % block_sectors;
+    const std::uint64_t count = std::min(block_sectors - inside, range.sectors - done);
+    visit(at / block_sectors, inside, count, done);
+    done += count;
+  }
+}
+
+bool HeldWrites::has_room(Extent range) const {
+  std::size_t needed = 0;
+  for_each_block(range, [&](std::uint64_t block, auto, auto, auto) { needed += open_.contains(block) ? 0 : 1; });
+  return needed <= free_.size();
+}
+
+std::uint32_t HeldWrites::take_slot() {
+  assert(!free_.empty());
+  const std::uint32_t index = free_.back();
+  free_.pop_back();
+  ++used_slots_;
+  Slot& slot = slots_[index];
+  if (!slot.bytes) slot.bytes = std::make_unique_for_overwrite<std::byte[]>(block_bytes);
+  slot.filled = 0;
+  return index;
+}
+
+void HeldWrites::put(Sector to, std::span<const std::byte> data) {
+  const Extent range{to, data.size() / sector_bytes};
+  for_each_block(range, [&](std::uint64_t block, std::uint64_t inside, std::uint64_t count, std::uint64_t done) {
+    const auto [entry, added] = open_.try_emplace(block, 0U);
+    if (added) entry->second = take_slot();
+    Slot& slot = slots_[entry->second];
+    std::memcpy(slot.bytes.get() + inside * sector_bytes, data.data() + done * sector_bytes, count * sector_bytes);
+    slot.filled = static_cast<std::uint8_t>(slot.filled | (((1U << count) - 1) << inside));
+  });
+}
+
+bool HeldWrites::overlaps(Extent range) const {
+  bool found = false;
+  for_each_block(range, [&](std::uint64_t block, auto, auto, auto) {
+    found = found || open_.contains(block) || draining_.contains(block);
+  });
+  return found;
+}
+
+void HeldWrites::read(Sector from, std::span<std::byte> to, std::vector<Extent>& not_held) const {
+  const Extent range{from, to.size() / sector_bytes};
+  for_each_block(range, [&](std::uint64_t block, std::uint64_t inside, std::uint64_t count, std::uint64_t done) {
+    const auto open = open_.find(block);
+    const auto draining = draining_.find(block);
+    for (std::uint64_t i = 0; i < count; ++i) {
+      const Slot* slot = nullptr;
+      if (draining != draining_.end() && (slots_[draining->second].filled >> (inside + i) & 1)) {
+        slot = &slots_[draining->second];
+      }
+      if (open != open_.end() && (slots_[open->second].filled >> (inside + i) & 1)) slot = &slots_[open->second];
+      if (slot) {
+        std::memcpy(to.data() + (done + i) * sector_bytes, slot->bytes.get() + (inside + i) * sector_bytes,
+                    sector_bytes);
+      } else if (!not_held.empty() && not_held.back().end() == from + done + i) {
+        ++not_held.back().sectors;
+      } else {
+        not_held.push_back({from + done + i, 1});
+      }
+    }
+  });
+}
+
+void HeldWrites::begin_drain() {
+  assert(draining_.empty());
+  std::swap(open_, draining_);
+}
+
+void HeldWrites::for_each_draining(const std::function<void(Sector, std::span<const std::byte>)>& each) const {
+  constexpr std::size_t piece_bytes = 1 << 20;
+  std::vector<std::pair<std::uint64_t, std::uint32_t>> blocks(draining_.begin(), draining_.end());
+  std::ranges::sort(blocks);
+  std::vector<std::byte> piece;
+  Sector start;
+  const auto hand_over = [&] {
+    if (!piece.empty()) each(start, piece);
+    piece.clear();
+  };
+  for (const auto& [block, index] : blocks) {
+    const Slot& slot = slots_[index];
+    for (std::uint64_t i = 0; i < block_sectors; ++i) {
+      if (!(slot.filled >> i & 1)) continue;
+      const Sector sector(block * block_sectors + i);
+      if (sector != start + piece.size() / sector_bytes || piece.size() >= piece_bytes) hand_over();
+      if (piece.empty()) start = sector;
+      const std::byte* bytes = slot.bytes.get() + i * sector_bytes;
+      piece.insert(piece.end(), bytes, bytes + sector_bytes);
+    }
+  }
+  hand_over();
+}
+
+void HeldWrites::end_drain() {
+  for (const auto& [block, index] : draining_) free_.push_back(index);
+  used_slots_ -= draining_.size();
+  draining_.clear();
+}
+
+}  // namespace dmsnap

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#pragma once
+
+#include "dmsnap/block_device.h"
+#include "snapshot/view.h"
+
+namespace dmsnap {
+
+/// The live image: a view that is a device.
+class Origin final : public View {
+ public:
+  /// `device` outlives it.
+  Origin(BlockDevice& device, Flusher& flusher, std::size_t held_capacity_bytes)
+      : View(flusher, held_capacity_bytes), device_(device) {}
+
+  std::uint64_t sectors() const override { return device_.sectors(); }
+  Outcome read_settled(Sector from, std::span<std::byte> to, Wait wait) override {
+    return wait == Wait::no ? device_.try_read(from, to) : device_.read(from, to);
+  }
+  Outcome write_settled(Sector to, std::span<const std::byte> data, Wait) override { return device_.write(to, data); }
+  std::error_code sync() override { return device_.flush(); }
+
+ private:
+  BlockDevice& device_;
+};
+
+}  // namespace dmsnap

@@ -1,0 +1,317 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "snapshot/snapshot.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "base/system_error.h"
+#include "dmsnap/error.h"
+#include "snapshot/flusher.h"
+
+namespace dmsnap {
+
+Snapshot::Snapshot(View& base, BlockDevice& cow, ExceptionStore& store, Flusher& flusher, Options options)
+    : View(flusher, options.held_capacity_bytes),
+      base_(base),
+      cow_(cow),
+      store_(store),
+      flusher_(flusher),
+      options_(std::move(options)),
+      sectors_(base.sectors()) {
+  ExceptionTable table;
+  const bool valid = store_.load(sectors_, [&](const ExceptionRun& run) { return table.insert(run); });
+  WriteLock lock(mutex_);
+  table_ = std::move(table);
+  reserved_end_ = Sector(store_.usage().allocated);
+  if (!valid) {
+    state_ = SnapshotState::invalid;
+    reason_ = "the store says so";
+  }
+}
+
+Extent Snapshot::extent_of(Chunk first, std::uint64_t chunks) const {
+  const Sector begin = geometry().first_sector(first);
+  return {begin, std::min(geometry().sectors_of(chunks), Sector(sectors_) - begin)};
+}
+
+std::error_code Snapshot::unusable(Use use) const {
+  if (state_ == SnapshotState::invalid) return Error::snapshot_invalid;
+  if (state_ == SnapshotState::overflowed && use == Use::write) return Error::snapshot_overflowed;
+  return {};
+}
+
+Result<Snapshot::Lookup> Snapshot::look_up(Sector from, std::uint64_t sectors, Use use) const {
+  const ChunkGeometry g = geometry();
+  const Chunk first = g.chunk_of(from);
+  ReadLock lock(mutex_);
+  if (const auto error = unusable(use)) return failure(error);
+  const auto span = table_.find(first, g.chunk_end({from, sectors}) - first);
+  const std::uint64_t offset = g.offset_in_chunk(from);
+  Lookup found{.sectors = std::min(sectors, g.sectors_of(span.length) - offset)};
+  if (span.copy) found.copy = g.first_sector(*span.copy) + offset;
+  return found;
+}
+
+bool Snapshot::still_gap(Extent range) const {
+  const auto found = look_up(range.first, range.sectors, Use::read);
+  return found && !found->copy && found->sectors == range.sectors;
+}
+
+Outcome Snapshot::read_settled(Sector from, std::span<std::byte> to, Wait wait) {
+  while (!to.empty()) {
+    const auto found = look_up(from, to.size() / sector_bytes, Use::read);
+    if (!found) return found.error();
+    const auto part = to.first(found->sectors * sector_bytes);
+    Outcome outcome;
+    if (found->copy) {
+      outcome = wait == Wait::no ? cow_.try_read(*found->copy, part) : cow_.read(*found->copy, part);
+    } else {
+      outcome = base_.read_settled(from, part, wait);
+    }
+    if (!outcome || *outcome) return outcome;
+    if (!found->copy && !still_gap({from, found->sectors})) continue;
+    from += found->sectors;
+    to = to.subspan(part.size());
+  }
+  return std::error_code();
+}
+
+Outcome Snapshot::write_settled(Sector to, std::span<const std::byte> data, Wait wait) {
+  if (!options_.writable) return errc(std::errc::read_only_file_system);
+  while (!data.empty()) {
+    const auto found = look_up(to, data.size() / sector_bytes, Use::write);
+    if (!found) return found.error();
+    const auto part = data.first(found->sectors * sector_bytes);
+    std::uint64_t written = found->sectors;
+    const Outcome outcome = found->copy ? cow_.write(*found->copy, part) : write_new(to, part, wait, written);
+    if (!outcome || *outcome) return outcome;
+    cow_dirty_.store(true, std::memory_order_release);
+    to += written;
+    data = data.subspan(written * sector_bytes);
+  }
+  return std::error_code();
+}
+
+Outcome Snapshot::write_new(Sector to, std::span<const std::byte> data, Wait wait, std::uint64_t& written) {
+  static thread_local std::vector<std::byte> assembled;
+  const ChunkGeometry g = geometry();
+  const Extent range{to, data.size() / sector_bytes};
+  const Chunk first = g.chunk_of(to);
+  const std::uint64_t chunks =
+      std::min(g.chunk_end(range) - first, std::max<std::uint64_t>(copy_bytes / g.chunk_bytes(), 1));
+  const Extent region = extent_of(first, chunks);
+  const bool whole = region.first == to && region.end() <= range.end();
+  written = 0;
+
+  if (!whole) {
+    // Read before the claim, so that nobody waits for it: the base keeps these chunks as they are until it is claimed.
+    assembled.resize(region.sectors * sector_bytes);
+    const Outcome edges = read_edges(region, range, assembled, wait);
+    if (!edges || *edges) return edges ? publish({.first = first, .copies = {}}, *edges) : edges;
+    const std::uint64_t offset = (to - region.first) * sector_bytes;
+    std::memcpy(assembled.data() + offset, data.data(), std::min<std::size_t>(data.size(), assembled.size() - offset));
+  }
+  CowRun claimed;
+  const Outcome outcome = claim(first, chunks, Use::write, wait, claimed);
+  if (outcome && *outcome == make_error_code(Error::store_full)) return no_room_for_writer();
+  if (!outcome || *outcome || claimed.length == 0) return outcome;
+
+  const Extent taken = extent_of(first, claimed.length);
+  const auto bytes = (whole ? data : std::span<const std::byte>(assembled)).first(taken.sectors * sector_bytes);
+  const std::error_code error = cow_.write(g.first_sector(claimed.first), bytes);
+  written = std::min(range.end(), taken.end()) - to;
+  return publish({.first = first, .copies = claimed}, error);
+}
+
+Outcome Snapshot::read_edges(Extent region, Extent data, std::span<std::byte> assembled, Wait wait) {
+  if (region.first < data.first) {
+    const auto head = assembled.first((data.first - region.first) * sector_bytes);
+    const Outcome outcome = base_.read_settled(region.first, head, wait);
+    if (!outcome || *outcome) return outcome;
+  }
+  if (data.end() < region.end()) {
+    const auto tail = assembled.last((region.end() - data.end()) * sector_bytes);
+    return base_.read_settled(data.end(), tail, wait);
+  }
+  return std::error_code();
+}
+
+bool Snapshot::pending(Chunk chunk) const {
+  return std::ranges::any_of(pending_,
+                             [&](const Region& r) { return r.first <= chunk && chunk < r.first + r.copies.length; });
+}
+
+std::uint64_t Snapshot::free_gap(Chunk first, std::uint64_t at_most) const {
+  const auto span = table_.find(first, at_most);
+  if (span.copy || pending(first)) return 0;
+  std::uint64_t length = span.length;
+  for (const Region& region : pending_) {
+    if (region.first > first) length = std::min(length, region.first - first);
+  }
+  return length;
+}
+
+Outcome Snapshot::claim(Chunk first, std::uint64_t at_most, Use use, Wait wait, CowRun& claimed) {
+  WriteLock lock(mutex_);
+  if (wait == Wait::no && pending(first)) return std::nullopt;
+  pending_changed_.wait(mutex_, [&]() NO_THREAD_SAFETY_ANALYSIS { return !pending(first); });
+  if (const auto error = unusable(use)) return error;
+  const std::uint64_t gap = free_gap(first, at_most);
+  if (gap == 0) return std::error_code();
+  const std::uint64_t affordable = chunks_with_room(first, gap);
+  if (affordable == 0 || !make_room(affordable)) return Error::store_full;
+  const auto prepared = store_.prepare(affordable);
+  if (!prepared) return prepared.error();
+  expected_.erase(expected_.lower_bound(first.value()), expected_.lower_bound(first.value() + prepared->length));
+  pending_.push_back({.first = first, .copies = *prepared});
+  claimed = *prepared;
+  return std::error_code();
+}
+
+std::uint64_t Snapshot::chunks_with_room(Chunk first, std::uint64_t at_most) const {
+  std::uint64_t spare = store_.available() - expected_.size();
+  std::uint64_t chunks = 0;
+  for (auto expected = expected_.lower_bound(first.value()); chunks < at_most; ++chunks) {
+    if (expected != expected_.end() && *expected == first.value() + chunks) {
+      ++expected;
+    } else if (spare-- == 0) {
+      break;
+    }
+  }
+  return chunks;
+}
+
+bool Snapshot::make_room(std::uint64_t chunks) {
+  constexpr std::uint64_t step_sectors = (64 << 20) / sector_bytes;
+  const Sector needed = store_.reach(expected_.size() + chunks);
+  if (needed <= reserved_end_) return true;
+  const std::uint64_t step = std::min(step_sectors, cow_.available_bytes() / 16 / sector_bytes);
+  const Sector wished = std::min(std::max(needed, reserved_end_ + step), Sector(cow_.sectors()));
+  for (const Sector end : {wished, needed}) {
+    if (cow_.reserve({reserved_end_, end - reserved_end_})) continue;
+    reserved_end_ = end;
+    return true;
+  }
+  return false;
+}
+
+std::error_code Snapshot::publish(const Region& region, std::error_code copied) {
+  const ExceptionRun run{.origin = region.first, .copy = region.copies.first, .length = region.copies.length};
+  if (run.length > 0) {
+    {
+      WriteLock lock(mutex_);
+      if (!copied && !table_.insert(run)) copied = errc(std::errc::value_too_large);
+      std::erase_if(pending_, [&](const Region& each) { return each.first == region.first; });
+    }
+    cow_dirty_.store(true, std::memory_order_release);
+    pending_changed_.notify_all();
+    store_.commit(run, !copied, {});
+    flusher_.note_work();
+  }
+  if (!copied) return {};
+  invalidate(fmt::format("chunk {} could not be copied: {}", run.origin.value(), copied.message()));
+  return Error::snapshot_invalid;
+}
+
+bool Snapshot::has_durably(Extent range) const {
+  const ChunkGeometry g = geometry();
+  ReadLock lock(mutex_);
+  if (state_ == SnapshotState::invalid) return !unrecorded_;
+  if (range.first >= Sector(sectors_)) return true;
+  const Chunk end = g.chunk_end({range.first, std::min(range.end(), Sector(sectors_)) - range.first});
+  for (Chunk at = g.chunk_of(range.first); at < end;) {
+    const auto span = table_.find(at, end - at);
+    if (!span.copy || !store_.durable(*span.copy + span.length - 1)) return false;
+    at += span.length;
+  }
+  return true;
+}
+
+std::error_code Snapshot::expect_copy(Extent range) {
+  const ChunkGeometry g = geometry();
+  {
+    WriteLock lock(mutex_);
+    if (state_ == SnapshotState::invalid) return unrecorded_;
+    if (range.first >= Sector(sectors_)) return {};
+    const Chunk end = g.chunk_end({range.first, std::min(range.end(), Sector(sectors_)) - range.first});
+    std::vector<std::uint64_t> added;
+    for (Chunk at = g.chunk_of(range.first); at < end; at += 1) {
+      if (free_gap(at, 1) == 1 && !expected_.contains(at.value())) added.push_back(at.value());
+    }
+    const std::uint64_t needed = expected_.size() + added.size();
+    if (added.empty() || (store_.available() >= needed && make_room(added.size()))) {
+      expected_.insert(added.begin(), added.end());
+      return {};
+    }
+  }
+  invalidate("the COW device is full, and the origin was written");
+  return unrecorded();
+}
+
+void Snapshot::copy_expected() {
+  for (;;) {
+    Chunk first;
+    std::uint64_t count = 0;
+    {
+      ReadLock lock(mutex_);
+      if (expected_.empty()) return;
+      first = Chunk(*expected_.begin());
+      const std::uint64_t at_most = std::max<std::uint64_t>(copy_bytes / geometry().chunk_bytes(), 1);
+      for (const std::uint64_t chunk : expected_) {
+        if (count == at_most || chunk != first.value() + count) break;
+        ++count;
+      }
+    }
+    CowRun claimed;
+    const Outcome outcome = claim(first, count, Use::keep, Wait::yes, claimed);
+    if (*outcome) {
+      invalidate(fmt::format("no COW chunk for chunk {}: {}", first.value(), outcome->message()));
+      return;
+    }
+    if (claimed.length == 0) {
+      WriteLock lock(mutex_);
+      expected_.erase(first.value());
+      continue;
+    }
+    const Region region{.first = first, .copies = claimed};
+    if (publish(region, copy_region(region))) return;
+  }
+}
+
+std::error_code Snapshot::copy_region(const Region& region) {
+  static thread_local std::vector<std::byte> buffer;
+  buffer.resize(copy_bytes);
+  Extent left = extent_of(region.first, region.copies.length);
+  Sector to = geometry().first_sector(region.copies.first);
+  while (left.sectors > 0) {
+    const std::uint64_t sectors = std::min<std::uint64_t>(left.sectors, buffer.size() / sector_bytes);
+    const auto bytes = std::span(buffer).first(sectors * sector_bytes);
+    if (const Outcome error = base_.read_settled(left.first, bytes, Wait::yes); *error) return *error;
+    if (const auto error = cow_.write(to, bytes)) return error;
+    left = {left.first + sectors, left.sectors - sectors};
+    to += sectors;
+  }
+  return {};
+}
+
+std::error_code Snapshot::flush_cow() {
+  cow_dirty_.store(false, std::memory_order_release);
+  return cow_.flush();
+}
+
+std::error_code Snapshot::sync() {
+  if (!cow_dirty_.load(std::memory_order_acquire) || state() == SnapshotState::invalid) return {};
+  const std::error_code error = flush_cow();
+  if (error) invalidate("its data could not be flushed: " + error.message());
+  return error;
+}
+
+void Snapshot::finish_batch(std::error_code outcome) {
+  store_.finish_batch(outcome);
+  if (outcome) invalidate("its metadata could not be written: " + outcome.message());
+}
+
+}  // namespace dmsnap

@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#pragma once
+
+#include <absl/container/btree_set.h>
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "dmsnap/block_device.h"
+#include "dmsnap/exception_store.h"
+#include "snapshot/exception_table.h"
+#include "snapshot/view.h"
+
+namespace dmsnap {
+
+enum class SnapshotState {
+  active,
+  overflowed,  ///< the COW device is full: reads go on, writes to the snapshot fail (type PO)
+  invalid,     ///< everything fails; final
+};
+
+/// Another view as it was when the snapshot was taken, plus what was written to the snapshot since.
+///
+/// What it has an exception for it reads from its COW device, everything else from its base. A read from the base is
+/// looked up again afterwards: the base changes a chunk only after the exception for it is in the table, so a gap that
+/// is still a gap was read before any change; otherwise the read is done again. That is what the kernel's tracked reads
+/// are for, without their waiting.
+class Snapshot final : public View {
+ public:
+  struct Options {
+    std::size_t held_capacity_bytes = 0;
+    bool writable = true;
+    /// Records durably, outside the store, that the snapshot is invalid: asked when the store's header cannot.
+    std::function<std::error_code(const std::string& reason)> record_invalid;
+    /// Told once when the snapshot becomes invalid or overflows; any thread, no lock held. May be empty.
+    std::function<void(SnapshotState, const std::string& reason)> changed;
+  };
+
+  /// Loads the store; everything passed outlives the snapshot. Throws as ExceptionStore::load() does.
+  Snapshot(View& base, BlockDevice& cow, ExceptionStore& store, Flusher& flusher, Options options);
+
+  std::uint64_t sectors() const override { return sectors_; }
+  Outcome read_settled(Sector from, std::span<std::byte> to, Wait wait) override;
+  Outcome write_settled(Sector to, std::span<const std::byte> data, Wait wait) override;
+  std::error_code sync() override;
+  const View& base() const { return base_; }
+
+  /// Whether the base may overwrite the range: every chunk of it has a durable exception, or this snapshot is invalid.
+  bool has_durably(Extent range) const;
+  /// The base is about to hold a write to the range: takes room for the copies of the chunks that have none. Without
+  /// room the snapshot becomes invalid, durably, and that is no error. An error: it could not be made so.
+  [[nodiscard]] std::error_code expect_copy(Extent range);
+
+  SnapshotState state() const;
+  /// Why it is not active; empty when it is.
+  std::string reason() const;
+  /// As `dmsetup status` prints it: numbers, "Overflow" or "Invalid".
+  std::string status() const;
+  const ExceptionStore& store() const { return store_; }
+  /// Runs in the table: what memory it takes.
+  std::size_t runs() const;
+
+  // The flush thread's part.
+
+  /// Copies every expected chunk and commits it. Failures make the snapshot invalid.
+  void copy_expected();
+  bool close_batch() { return store_.close_batch(); }
+  std::error_code flush_cow();
+  /// Writes the closed batch's areas.
+  std::error_code write_batch() { return store_.write_batch(); }
+  /// Ends the batch; with an error the snapshot becomes invalid.
+  void finish_batch(std::error_code outcome);
+  /// Why the invalid state could not be made durable, if it is invalid and could not.
+  std::error_code unrecorded() const;
+
+ private:
+  /// Largest copy in one piece, and largest assembled write, unless a single chunk is larger.
+  static constexpr std::uint64_t copy_bytes = 1 << 20;
+
+  struct Region {
+    Chunk first{};
+    CowRun copies{};
+  };
+  struct Lookup {
+    std::uint64_t sectors = 0;
+    std::optional<Sector> copy{};  // where in the COW device
+  };
+
+  enum class Use { read, write, keep };
+
+  ChunkGeometry geometry() const { return store_.geometry(); }
+  Extent extent_of(Chunk first, std::uint64_t chunks) const;
+  Result<Lookup> look_up(Sector from, std::uint64_t sectors, Use use) const EXCLUDES(mutex_);
+  std::error_code unusable(Use use) const REQUIRES_SHARED(mutex_);
+  bool still_gap(Extent range) const EXCLUDES(mutex_);
+
+  /// Writes to chunks that have no exception; `written` tells how many sectors, none when one has come up meanwhile.
+  Outcome write_new(Sector to, std::span<const std::byte> data, Wait wait, std::uint64_t& written);
+  /// Reads from the base what `data` leaves of the region, into their places in `assembled`.
+  Outcome read_edges(Extent region, Extent data, std::span<std::byte> assembled, Wait wait);
+  /// Takes COW chunks for the gap that begins at `first` and marks it as pending. An empty run: it is no gap any more.
+  /// Error::store_full: there is no room.
+  Outcome claim(Chunk first, std::uint64_t at_most, Use use, Wait wait, CowRun& claimed) EXCLUDES(mutex_);
+  /// Chunks from `first` that have neither an exception nor one in the making.
+  std::uint64_t free_gap(Chunk first, std::uint64_t at_most) const REQUIRES_SHARED(mutex_);
+  bool pending(Chunk chunk) const REQUIRES_SHARED(mutex_);
+  /// How many chunks from `first` may be claimed: for the expected ones room is taken, and what others expect is not spare.
+  std::uint64_t chunks_with_room(Chunk first, std::uint64_t at_most) const REQUIRES_SHARED(mutex_);
+  /// Takes blocks for `chunks` more than are expected.
+  bool make_room(std::uint64_t chunks) REQUIRES(mutex_);
+  /// Ends what claim() began: the region is an exception from now on, or the snapshot becomes invalid.
+  std::error_code publish(const Region& region, std::error_code copied);
+  std::error_code copy_region(const Region& region);
+  std::error_code no_room_for_writer();
+
+  void invalidate(const std::string& reason) EXCLUDES(mutex_);
+
+  View& base_;
+  BlockDevice& cow_;
+  ExceptionStore& store_;
+  Flusher& flusher_;
+  const Options options_;
+  const std::uint64_t sectors_;
+
+  mutable SharedMutex mutex_;
+  ExceptionTable table_ GUARDED_BY(mutex_);
+  std::vector<Region> pending_ GUARDED_BY(mutex_);              // being copied or written: a few at a time
+  absl::btree_set<std::uint64_t> expected_ GUARDED_BY(mutex_);  // chunks to copy in the next wave; room is taken
+  SnapshotState state_ GUARDED_BY(mutex_) = SnapshotState::active;
+  std::string reason_ GUARDED_BY(mutex_);
+  std::error_code unrecorded_ GUARDED_BY(mutex_);
+  Sector reserved_end_ GUARDED_BY(mutex_);       // blocks of the COW device up to here are taken
+  std::condition_variable_any pending_changed_;  // with mutex_
+
+  std::atomic<bool> cow_dirty_ = false;
+  Mutex invalidation_;  // one at a time; before mutex_
+};
+
+}  // namespace dmsnap

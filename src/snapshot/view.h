@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <span>
+#include <system_error>
+#include <vector>
+
+#include "base/mutex.h"
+#include "dmsnap/units.h"
+#include "snapshot/held_writes.h"
+
+namespace dmsnap {
+
+class Flusher;
+class Snapshot;
+
+/// Whether a call may wait: for the disk, for another request, for room in a buffer. With `no`, a call that would have
+/// to wait answers std::nullopt; a write may then have been done in part, and the caller repeats it whole.
+enum class Wait { no, yes };
+using Outcome = std::optional<std::error_code>;
+
+/// Something that is readable at any sector and that snapshots may fall through to: the origin, or a snapshot.
+///
+/// A view tells its dependants before it changes: a write to a chunk that some dependant does not *durably* have is
+/// held in a bounded buffer and acknowledged; the flush thread makes the copies durable and only then puts the write in
+/// place (flusher.h). Everything else happens here and now, on the caller's thread. Any method, from any thread, at
+/// once.
+class View {
+ public:
+  View(Flusher& flusher, std::size_t held_capacity_bytes);
+  virtual ~View() = default;
+  View(const View&) = delete;
+  View& operator=(const View&) = delete;
+
+  virtual std::uint64_t sectors() const = 0;
+
+  /// What the view's users read: what was written last, held or not. The range lies inside the view.
+  [[nodiscard]] Outcome read(Sector from, std::span<std::byte> to, Wait wait);
+  /// Acknowledged when it returns: later reads see it. Durable after a later flush (Flusher::request). EIO when it
+  /// cannot be accepted; then each sector of the range is old or new.
+  [[nodiscard]] Outcome write(Sector to, std::span<const std::byte> data, Wait wait);
+
+  /// What dependants read: without held writes, since they replace what a dependant still has to keep.
+  [[nodiscard]] virtual Outcome read_settled(Sector from, std::span<std::byte> to, Wait wait) = 0;
+  /// Writes past the dependants: for data that every one of them has a durable copy under.
+  [[nodiscard]] virtual Outcome write_settled(Sector to, std::span<const std::byte> data, Wait wait) = 0;
+  /// Returns once every completed write_settled() is on stable storage.
+  [[nodiscard]] virtual std::error_code sync() = 0;
+
+  std::uint64_t held_bytes() const;
+
+  /// Runs `change` while no write is under way and nothing is held: everything written before is durable in the view's
+  /// own file. For taking and removing dependants. Not from the flush thread.
+  [[nodiscard]] std::error_code quiesced(const std::function<std::error_code()>& change) EXCLUDES(gate_);
+  /// Inside quiesced() only.
+  void attach(Snapshot& dependant) NO_THREAD_SAFETY_ANALYSIS { dependants_.push_back(&dependant); }
+  void detach(Snapshot& dependant) NO_THREAD_SAFETY_ANALYSIS { std::erase(dependants_, &dependant); }
+
+  // The flush thread's part.
+
+  void begin_drain();
+  /// Puts what is draining in place; every dependant has it durably now, or is durably invalid.
+  void finish_drain() EXCLUDES(held_mutex_);
+  /// Some dependant could be neither kept nor durably invalidated: what is held stays in memory, and from now on new
+  /// writes and flushes fail.
+  void give_up_drain();
+  /// What a flush of this view must answer beside sync()'s outcome.
+  std::error_code sticky_error() const;
+
+ private:
+  Outcome write_piece(Sector to, std::span<const std::byte> data, Wait wait) REQUIRES_SHARED(gate_);
+  Outcome hold(Sector to, std::span<const std::byte> data, Wait wait) REQUIRES_SHARED(gate_);
+  std::vector<Extent> put_in_place();
+  bool dependants_durable(Extent range) const REQUIRES_SHARED(gate_);
+  bool held_overlaps(Extent range) const;
+  bool lost(Extent range) const REQUIRES(held_mutex_);
+
+  Flusher& flusher_;
+
+  /// Shared by writes, exclusive for quiesced(). Taken before held_mutex_.
+  SharedMutex gate_;
+  std::vector<Snapshot*> dependants_ GUARDED_BY(gate_);
+
+  mutable Mutex held_mutex_;
+  CondVar room_;
+  HeldWrites held_ GUARDED_BY(held_mutex_);
+  std::vector<Extent> lost_ GUARDED_BY(held_mutex_);  // acknowledged, but the view's file refused them
+  bool gave_up_ GUARDED_BY(held_mutex_) = false;
+  /// Whether held_ or lost_ has anything: lets the short path pass without the mutex.
+  std::atomic<bool> look_at_held_ = false;
+};
+
+}  // namespace dmsnap

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "snapshot/view_file.h"
+
+#include <cstring>
+#include <utility>
+#include <vector>
+
+#include "base/system_error.h"
+#include "snapshot/flusher.h"
+
+namespace dmsnap {
+
+namespace {
+
+bool aligned(std::uint64_t offset, std::size_t size) {
+  return offset % sector_bytes == 0 && size % sector_bytes == 0;
+}
+
+/// The whole sectors around a range of bytes.
+Extent sectors_around(std::uint64_t offset, std::size_t size) {
+  const std::uint64_t first = offset / sector_bytes;
+  const std::uint64_t end = (offset + size + sector_bytes - 1) / sector_bytes;
+  return {Sector(first), end - first};
+}
+
+}  // namespace
+
+ViewFile::ViewFile(std::shared_ptr<View> view, Flusher& flusher, Options options)
+    : view_(std::move(view)), flusher_(flusher), options_(std::move(options)) {}
+
+Outcome ViewFile::read(std::uint64_t offset, std::span<std::byte> to, Wait wait) {
+  if (aligned(offset, to.size())) return view_->read(Sector(offset / sector_bytes), to, wait);
+  const Extent around = sectors_around(offset, to.size());
+  std::vector<std::byte> whole(around.sectors * sector_bytes);
+  const Outcome outcome = view_->read(around.first, whole, wait);
+  if (outcome && !*outcome) std::memcpy(to.data(), whole.data() + offset % sector_bytes, to.size());
+  return outcome;
+}
+
+Outcome ViewFile::write(std::uint64_t offset, std::span<const std::byte> data, Wait wait) {
+  if (!options_.writable) return errc(std::errc::read_only_file_system);
+  if (aligned(offset, data.size())) return view_->write(Sector(offset / sector_bytes), data, wait);
+  return write_unaligned(offset, data, wait);
+}
+
+Outcome ViewFile::write_unaligned(std::uint64_t offset, std::span<const std::byte> data, Wait wait) {
+  const Extent around = sectors_around(offset, data.size());
+  std::vector<std::byte> whole(around.sectors * sector_bytes);
+  const std::span bytes(whole);
+  MutexLock lock(unaligned_);
+  if (offset % sector_bytes != 0) {
+    const Outcome outcome = view_->read(around.first, bytes.first(sector_bytes), wait);
+    if (!outcome || *outcome) return outcome;
+  }
+  if ((offset + data.size()) % sector_bytes != 0) {
+    const Outcome outcome = view_->read(around.end() - 1, bytes.last(sector_bytes), wait);
+    if (!outcome || *outcome) return outcome;
+  }
+  std::memcpy(whole.data() + offset % sector_bytes, data.data(), data.size());
+  return view_->write(around.first, whole, wait);
+}
+
+void ViewFile::flush(Completion done) {
+  flusher_.request(*view_, std::move(done));
+}
+
+std::error_code ViewFile::opened() {
+  MutexLock lock(handles_mutex_);
+  if (retired_) return errc(std::errc::device_or_resource_busy);
+  ++handles_;
+  return {};
+}
+
+void ViewFile::closed() {
+  MutexLock lock(handles_mutex_);
+  --handles_;
+}
+
+bool ViewFile::retire() {
+  MutexLock lock(handles_mutex_);
+  if (handles_ > 0) return false;
+  retired_ = true;
+  return true;
+}
+
+}  // namespace dmsnap

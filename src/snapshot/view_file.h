@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#pragma once
+
+#include <atomic>
+#include <memory>
+
+#include "base/mutex.h"
+#include "dmsnap/exported_file.h"
+#include "snapshot/view.h"
+
+namespace dmsnap {
+
+class Flusher;
+
+/// A view as a file: bytes become sectors, and a write that covers a sector in part reads it first.
+class ViewFile final : public ExportedFile {
+ public:
+  struct Options {
+    std::uint64_t id = 0;
+    std::uint64_t size_bytes = 0;  ///< at most the view's; when it ends inside a sector the file must not be writable
+    bool writable = true;
+    std::timespec created{};
+    std::function<std::uint64_t()> allocated_bytes{};
+  };
+
+  /// The view is shared with the set that it belongs to: a request may still be under way when the set lets it go.
+  ViewFile(std::shared_ptr<View> view, Flusher& flusher, Options options);
+
+  std::uint64_t id() const override { return options_.id; }
+  std::uint64_t size() const override { return options_.size_bytes; }
+  bool writable() const override { return options_.writable; }
+  std::uint64_t allocated_bytes() const override { return options_.allocated_bytes(); }
+  std::timespec created() const override { return options_.created; }
+
+  Outcome try_read(std::uint64_t offset, std::span<std::byte> to) override { return read(offset, to, Wait::no); }
+  Outcome try_write(std::uint64_t offset, std::span<const std::byte> data) override {
+    return write(offset, data, Wait::no);
+  }
+  std::error_code read(std::uint64_t offset, std::span<std::byte> to) override {
+    return *read(offset, to, Wait::yes);
+  }
+  std::error_code write(std::uint64_t offset, std::span<const std::byte> data) override {
+    return *write(offset, data, Wait::yes);
+  }
+  void flush(Completion done) override;
+
+  std::error_code opened() override;
+  void closed() override;
+  /// Lets no handle be opened from now on; false, and nothing is changed, while one is open.
+  bool retire();
+
+ private:
+  Outcome read(std::uint64_t offset, std::span<std::byte> to, Wait wait);
+  Outcome write(std::uint64_t offset, std::span<const std::byte> data, Wait wait);
+  Outcome write_unaligned(std::uint64_t offset, std::span<const std::byte> data, Wait wait);
+
+  const std::shared_ptr<View> view_;
+  Flusher& flusher_;
+  const Options options_;
+
+  /// Two writes to different bytes of one sector must not undo each other.
+  Mutex unaligned_;
+
+  Mutex handles_mutex_;
+  std::uint64_t handles_ GUARDED_BY(handles_mutex_) = 0;
+  bool retired_ GUARDED_BY(handles_mutex_) = false;
+};
+
+}  // namespace dmsnap

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#pragma once
+
+#include <list>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "block/memory_device.h"
+#include "snapshot/flusher.h"
+#include "snapshot/origin.h"
+#include "snapshot/snapshot.h"
+#include "snapshot/view_file.h"
+#include "store/store_types.h"
+
+namespace dmsnap::test {
+
+/// A snapshot with all that it stands on.
+struct RigSnapshot {
+  std::unique_ptr<BlockDevice> cow;
+  StorePtr store;
+  std::shared_ptr<Snapshot> view;
+  std::unique_ptr<ViewFile> file;
+};
+
+/// An origin and its snapshots over given devices, without a set and without a mount. Waves run in place, on whoever
+/// asks for one, so a test is single-threaded and repeatable; a test that wants threads adds a FlushThread.
+class Rig {
+ public:
+  explicit Rig(BlockDevice& device, std::uint64_t size_bytes, std::size_t held_bytes = 1 << 20)
+      : size_bytes_(size_bytes), flusher_(held_bytes / 4), origin_(std::make_shared<Origin>(device, flusher_, held_bytes)) {
+    flusher_.run_in_place();
+    flusher_.add(*origin_);
+    origin_file_ = std::make_unique<ViewFile>(origin_, flusher_, file_options());
+  }
+  ~Rig() {
+    while (!snapshots_.empty()) close(snapshots_.front());
+  }
+
+  Flusher& flusher() { return flusher_; }
+  Origin& origin() { return *origin_; }
+  ViewFile& origin_file() { return *origin_file_; }
+
+  /// Takes a snapshot into `cow`, or opens the one that is there.
+  RigSnapshot& add(std::unique_ptr<BlockDevice> cow, const std::string& type, const StoreOptions& options,
+                   Snapshot::Options more = {}) {
+    auto& added = snapshots_.emplace_back();
+    try {
+      added.cow = std::move(cow);
+      added.store = StoreTypes::builtin().create(type, *added.cow, options);
+      added.view = std::make_shared<Snapshot>(*origin_, *added.cow, *added.store, flusher_, std::move(more));
+    } catch (...) {
+      snapshots_.pop_back();
+      throw;
+    }
+    added.file = std::make_unique<ViewFile>(added.view, flusher_, file_options());
+    flusher_.add(*added.view);
+    attach_error_ = origin_->quiesced([&] { return origin_->attach(*added.view), std::error_code(); });
+    return added;
+  }
+
+  /// Lets the snapshot go, as at the end of a mount; its COW device is handed back.
+  std::unique_ptr<BlockDevice> close(RigSnapshot& snapshot) {
+    detach_error_ = origin_->quiesced([&] { return origin_->detach(*snapshot.view), std::error_code(); });
+    flusher_.remove(*snapshot.view);
+    auto cow = std::move(snapshot.cow);
+    snapshots_.remove_if([&](const RigSnapshot& each) { return &each == &snapshot; });
+    return cow;
+  }
+
+  std::list<RigSnapshot>& snapshots() { return snapshots_; }
+
+  /// Repeats a write that has to wait, with a wave in between.
+  std::error_code write(ViewFile& file, std::uint64_t offset, std::span<const std::byte> data) {
+    for (;;) {
+      if (const Outcome outcome = file.try_write(offset, data)) return *outcome;
+      flusher_.run_wave();
+    }
+  }
+  /// What a flush of the file answers.
+  std::error_code flush(ViewFile& file) {
+    std::error_code answer = std::make_error_code(std::errc::operation_in_progress);
+    file.flush([&](std::error_code error) { answer = error; });
+    flusher_.run_wave();
+    return answer;
+  }
+
+ private:
+  ViewFile::Options file_options() const {
+    return {.id = 16, .size_bytes = size_bytes_, .allocated_bytes = [] { return std::uint64_t{0}; }};
+  }
+
+  const std::uint64_t size_bytes_;
+  Flusher flusher_;
+  std::shared_ptr<Origin> origin_;
+  std::unique_ptr<ViewFile> origin_file_;
+  std::list<RigSnapshot> snapshots_;
+  std::error_code attach_error_;
+  std::error_code detach_error_;
+};
+
+}  // namespace dmsnap::test
