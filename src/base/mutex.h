@@ -72,7 +72,8 @@ class CondVar {
   std::condition_variable_any condition_;
 };
 
-/// Many readers or one writer; a waiting writer goes before new readers, so it is never starved. A reader must not take it twice.
+/// Many readers or one writer; a waiting writer goes before new readers, so it is never starved. A reader must not take
+/// it twice.
 class CAPABILITY("mutex") SharedMutex {
  public:
   SharedMutex() = default;

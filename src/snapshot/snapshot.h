@@ -106,7 +106,8 @@ class Snapshot final : public View {
   /// Chunks from `first` that have neither an exception nor one in the making.
   std::uint64_t free_gap(Chunk first, std::uint64_t at_most) const REQUIRES_SHARED(mutex_);
   bool pending(Chunk chunk) const REQUIRES_SHARED(mutex_);
-  /// How many chunks from `first` may be claimed: for the expected ones room is taken, and what others expect is not spare.
+  /// How many chunks from `first` may be claimed: for the expected ones room is taken, and what others expect is not
+  /// spare.
   std::uint64_t chunks_with_room(Chunk first, std::uint64_t at_most) const REQUIRES_SHARED(mutex_);
   /// Takes blocks for `chunks` more than are expected.
   bool make_room(std::uint64_t chunks) REQUIRES(mutex_);

@@ -36,9 +36,7 @@ class ViewFile final : public ExportedFile {
   Outcome try_write(std::uint64_t offset, std::span<const std::byte> data) override {
     return write(offset, data, Wait::no);
   }
-  std::error_code read(std::uint64_t offset, std::span<std::byte> to) override {
-    return *read(offset, to, Wait::yes);
-  }
+  std::error_code read(std::uint64_t offset, std::span<std::byte> to) override { return *read(offset, to, Wait::yes); }
   std::error_code write(std::uint64_t offset, std::span<const std::byte> data) override {
     return *write(offset, data, Wait::yes);
   }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// Random operations on the engine over memory, against plain arrays of bytes. A failure prints the seed; run it again with
-// DMSNAP_MODEL_SEED=<seed>. DMSNAP_MODEL_OPERATIONS sets how many operations are done (default 200 000).
+// Random operations on the engine over memory, against plain arrays of bytes. A failure prints the seed; run it again
+// with DMSNAP_MODEL_SEED=<seed>. DMSNAP_MODEL_OPERATIONS sets how many operations are done (default 200 000).
 #include <gtest/gtest.h>
 
 #include <algorithm>

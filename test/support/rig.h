@@ -29,7 +29,9 @@ struct RigSnapshot {
 class Rig {
  public:
   explicit Rig(BlockDevice& device, std::uint64_t size_bytes, std::size_t held_bytes = 1 << 20)
-      : size_bytes_(size_bytes), flusher_(held_bytes / 4), origin_(std::make_shared<Origin>(device, flusher_, held_bytes)) {
+      : size_bytes_(size_bytes),
+        flusher_(held_bytes / 4),
+        origin_(std::make_shared<Origin>(device, flusher_, held_bytes)) {
     flusher_.run_in_place();
     flusher_.add(*origin_);
     origin_file_ = std::make_unique<ViewFile>(origin_, flusher_, file_options());

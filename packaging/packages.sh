@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# Sourced by packaging/demo and test/run: the Debian 12 packages that they need, and how they get there.
+
+build_packages=(g++ meson ninja-build pkgconf git ca-certificates libfuse3-dev fuse3 libboost-program-options-dev libspdlog-dev
+  libfmt-dev libexpected-dev libabsl-dev nlohmann-json3-dev libxxhash-dev libblkid-dev)
+demo_packages=("${build_packages[@]}" e2fsprogs mount)
+test_packages=("${build_packages[@]}" libgtest-dev clang clang-format clang-tidy libclang-rt-14-dev python3 zstd
+  e2fsprogs xfsprogs btrfs-progs fio strace jq mount util-linux mandoc procps)
+
+# require_packages PACKAGE...: installs what is missing when root, and otherwise prints the line that does
+require_packages() {
+  local missing=() package
+  for package in "$@"; do
+    dpkg-query -W -f '${db:Status-Status}' "$package" 2> /dev/null | grep -q '^installed' || missing+=("$package")
+  done
+  [ ${#missing[@]} -gt 0 ] || return 0
+  if [ "$(id -u)" -ne 0 ]; then
+    echo "These packages are missing; install them and run this again:" >&2
+    echo "  sudo apt-get install ${missing[*]}" >&2
+    return 1
+  fi
+  echo "Installing: ${missing[*]}"
+  export DEBIAN_FRONTEND=noninteractive
+  apt-get update -qq && apt-get install -y -qq --no-install-recommends "${missing[@]}" > /dev/null || {
+    echo "apt-get could not install ${missing[*]}" >&2
+    return 1
+  }
+}

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include "base/system_error.h"
+#include "base/unique_fd.h"
+#include "cli/size.h"
+#include "cli/verbs.h"
+#include "control/client.h"
+
+namespace dmsnap::cli {
+
+namespace {
+
+/// Writes back what processes have changed through shared mappings: the kernel holds it where the daemon cannot see it.
+void sync_mappings(const std::string& mountpoint) {
+  const std::string path = mountpoint + "/origin";
+  const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (fd && ::fsync(fd.get()) != 0) throw_errno(path);
+}
+
+class Create final : public Command {
+ public:
+  std::string_view name() const override { return "create"; }
+  std::string_view summary() const override { return "Take a snapshot of the origin"; }
+  std::vector<std::string> operands() const override { return {"MOUNTPOINT", "NAME"}; }
+  void describe(po::options_description& options) const override {
+    options.add_options()                                        //
+        ("type", po::value<std::string>()->default_value("PO"),  //
+         "P: persistent; PO: persistent, and a full one fails its own writers instead of becoming invalid; "
+         "N: transient, gone at unmount")  //
+        ("chunk-size", po::value<std::string>()->default_value("4K"),
+         "what is copied at once: 512 to 1G, a power of two")  //
+        ("size", po::value<std::string>(),
+         "size of the COW file; default: what can never become full")  //
+        ("read-only", "nobody can write to the snapshot")              //
+        ("json", "print what was made as JSON");
+  }
+  int run(const po::variables_map& values, Streams streams) const override {
+    const std::string mountpoint = operand(values, "MOUNTPOINT");
+    nlohmann::json request{{"verb", "create"},
+                           {"name", operand(values, "NAME")},
+                           {"type", values["type"].as<std::string>()},
+                           {"chunk_sectors", parse_chunk_size(values["chunk-size"].as<std::string>())},
+                           {"read_only", values.count("read-only") > 0}};
+    if (values.count("size")) request["cow_bytes"] = parse_size("--size", values["size"].as<std::string>());
+    sync_mappings(mountpoint);
+    const auto reply = ask(mountpoint, request);
+    if (values.count("json")) {
+      streams.out << reply["snapshot"].dump(2) << "\n";
+      return done;
+    }
+    streams.out << fmt::format("{}/snapshots/{}\n", mountpoint, request["name"].get<std::string>());
+    if (const auto hint = reply["snapshot"].value("mount_command", ""); !hint.empty()) {
+      streams.err << "dmsnap: create: to look inside: " << hint << "\n";
+    }
+    return done;
+  }
+};
+
+}  // namespace
+
+const Command& create_command() {
+  static const Create command;
+  return command;
+}
+
+}  // namespace dmsnap::cli

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include <fmt/format.h>
+
+#include "cli/size.h"
+#include "cli/verbs.h"
+#include "control/client.h"
+
+namespace dmsnap::cli {
+
+namespace {
+
+void print_row(std::ostream& out, const nlohmann::json& snapshot) {
+  const std::uint64_t chunk = snapshot["chunk_bytes"];
+  out << fmt::format("{:<24} {:<4} {:>8} {:>9} {:>6} {:<10} {}\n", snapshot["name"].get<std::string>(),
+                     snapshot["type"].get<std::string>(), human_size(chunk), human_size(snapshot["data_bytes"]),
+                     fmt::format("{:.1f}%", snapshot["full_percent"].get<double>()),
+                     snapshot["state"].get<std::string>(), snapshot["created"].get<std::string>());
+}
+
+class List final : public Command {
+ public:
+  std::string_view name() const override { return "list"; }
+  std::string_view summary() const override { return "List the snapshots"; }
+  std::vector<std::string> operands() const override { return {"MOUNTPOINT"}; }
+  void describe(po::options_description& options) const override { options.add_options()("json", "print JSON"); }
+  int run(const po::variables_map& values, Streams streams) const override {
+    const auto reply = ask(operand(values, "MOUNTPOINT"), {{"verb", "list"}});
+    if (values.count("json")) {
+      streams.out << reply["snapshots"].dump(2) << "\n";
+      return done;
+    }
+    if (reply["snapshots"].empty()) {
+      streams.err << "dmsnap: list: no snapshots yet: 'dmsnap create " << operand(values, "MOUNTPOINT")
+                  << " NAME' takes one\n";
+      return done;
+    }
+    streams.out << fmt::format("{:<24} {:<4} {:>8} {:>9} {:>6} {:<10} {}\n", "NAME", "TYPE", "CHUNK", "COPIED", "FULL",
+                               "STATE", "CREATED");
+    for (const auto& snapshot : reply["snapshots"]) print_row(streams.out, snapshot);
+    for (const auto& snapshot : reply["snapshots"]) {
+      if (const auto hint = snapshot.value("mount_command", ""); !hint.empty()) {
+        streams.out << "\nTo look inside one: " << hint << "\n";
+        break;
+      }
+    }
+    return done;
+  }
+};
+
+}  // namespace
+
+const Command& list_command() {
+  static const List command;
+  return command;
+}
+
+}  // namespace dmsnap::cli

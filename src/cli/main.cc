@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include <filesystem>
+#include <iostream>
+#include <string>
+#include <vector>
+
+#include "cli/verbs.h"
+
+int main(int argc, char** argv) {
+  using namespace dmsnap::cli;
+  const std::string program = std::filesystem::path(argc > 0 ? argv[0] : "dmsnap").filename();
+  const std::vector<std::string> arguments = helper_arguments(program, {argv + 1, argv + argc});
+  return run_cli(all_commands(), arguments, {std::cout, std::cerr});
+}

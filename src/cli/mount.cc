@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include <filesystem>
+
+#include "cli/size.h"
+#include "cli/verbs.h"
+#include "daemon/serve.h"
+
+namespace dmsnap::cli {
+
+namespace {
+
+std::pair<std::string, std::string> parse_attach(const std::string& text) {
+  const std::size_t equals = text.find('=');
+  if (equals == 0 || equals == std::string::npos || equals + 1 == text.size()) {
+    throw UsageError("--attach '" + text + "': use NAME=PATH, the COW file or device of the snapshot NAME");
+  }
+  return {text.substr(0, equals), std::filesystem::absolute(text.substr(equals + 1))};
+}
+
+log::Options log_options(const po::variables_map& values) {
+  log::Options options;
+  try {
+    options.level = log::parse_level(values["log-level"].as<std::string>());
+  } catch (const std::invalid_argument& error) {
+    throw UsageError("--log-level: " + std::string(error.what()));
+  }
+  if (values.count("log-file")) options.file = std::filesystem::absolute(values["log-file"].as<std::string>());
+  return options;
+}
+
+class Mount final : public Command {
+ public:
+  std::string_view name() const override { return "mount"; }
+  std::string_view summary() const override { return "Show an image and its snapshots as files"; }
+  std::vector<std::string> operands() const override { return {"ORIGIN", "MOUNTPOINT"}; }
+  void describe(po::options_description& options) const override {
+    options.add_options()                                                                 //
+        ("store", po::value<std::string>(), "folder of the set; default: ORIGIN.dmsnap")  //
+        ("attach", po::value<std::vector<std::string>>(),
+         "NAME=PATH: take the COW file or device PATH, where it lies, as snapshot NAME")                            //
+        ("read-only,r", "nothing is written, neither to the origin nor to a store")                                 //
+        ("format", po::value<std::string>(), "raw: the origin is a raw image, whatever its first bytes look like")  //
+        ("force", "mount although the origin was changed, or a store is missing")                                   //
+        ("held", po::value<std::string>()->default_value("64M"),
+         "memory for origin writes that wait for their copies")                                          //
+        ("allow-other", "let other users in")                                                            //
+        ("foreground,f", "stay in front until unmounted")                                                //
+        ("log-level", po::value<std::string>()->default_value("info"), "debug, info, warning or error")  //
+        ("log-file", po::value<std::string>(), "append the log here instead of to syslog")               //
+        ("option,o", po::value<std::vector<std::string>>(),
+         "NAME[=VALUE],...: any of these, as in fstab; ro is read-only");
+  }
+  int run(const po::variables_map& values, Streams) const override {
+    ServeOptions options;
+    options.origin = std::filesystem::absolute(operand(values, "ORIGIN"));
+    options.mountpoint = std::filesystem::absolute(operand(values, "MOUNTPOINT"));
+    if (values.count("store")) options.store = std::filesystem::absolute(values["store"].as<std::string>());
+    if (values.count("attach")) {
+      for (const auto& each : values["attach"].as<std::vector<std::string>>())
+        options.attach.push_back(parse_attach(each));
+    }
+    options.read_only = values.count("read-only") > 0;
+    options.allow_other = values.count("allow-other") > 0;
+    options.force = values.count("force") > 0;
+    if (values.count("format")) {
+      if (values["format"].as<std::string>() != "raw") throw UsageError("--format: only raw images are served");
+      options.format_raw = true;
+    }
+    options.foreground = values.count("foreground") > 0;
+    options.held_bytes = parse_size("--held", values["held"].as<std::string>());
+    if (options.held_bytes < (std::size_t{4} << 20)) throw UsageError("--held: at least 4M");
+    options.log = log_options(values);
+    serve(options);
+    return done;
+  }
+};
+
+}  // namespace
+
+const Command& mount_command() {
+  static const Mount command;
+  return command;
+}
+
+}  // namespace dmsnap::cli

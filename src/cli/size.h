@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace dmsnap::cli {
+
+/// "4096", "4K", "64M", "1G", "2T" (powers of 1024; B and iB may follow) in bytes. Throws UsageError naming `option`.
+std::uint64_t parse_size(std::string_view option, std::string_view text);
+
+/// A chunk size: a power of two from 512 bytes to 1 GiB; in sectors. Throws UsageError.
+std::uint32_t parse_chunk_size(std::string_view text);
+
+/// "1.5 GiB": three significant digits.
+std::string human_size(std::uint64_t bytes);
+
+}  // namespace dmsnap::cli

@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "daemon/serve.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <functional>
+#include <stdexcept>
+#include <thread>
+
+#include "base/system_error.h"
+#include "base/unique_fd.h"
+#include "daemon/mounted_set.h"
+#include "daemon/set_control.h"
+#include "fuse/session.h"
+#include "host/process_setup.h"
+
+namespace dmsnap {
+
+namespace {
+
+sigset_t ending_signals() {
+  sigset_t set;
+  sigemptyset(&set);
+  for (const int signal : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&set, signal);
+  return set;
+}
+
+/// The thread `dmsnap-signal`: the first signal detaches the mount, which is then served until its last file is closed.
+class SignalThread {
+ public:
+  SignalThread(Session& session, MountedSet& set)
+      : thread_([&session, &set](std::stop_token stop) { run(stop, session, set); }) {}
+
+ private:
+  static void run(std::stop_token stop, Session& session, MountedSet& set) {
+    pthread_setname_np(pthread_self(), "dmsnap-signal");
+    const sigset_t signals = ending_signals();
+    bool detached = false;
+    while (!stop.stop_requested()) {
+      const timespec tick{.tv_sec = 0, .tv_nsec = 200'000'000};
+      const int signal = sigtimedwait(&signals, nullptr, &tick);
+      if (signal < 0) continue;
+      if (detached) {
+        log::info("signal {}: already detached, serving until the last file is closed", signal);
+        continue;
+      }
+      log::info("signal {}: flushing and detaching the mount", signal);
+      if (const auto error = set.flush_all()) log::error("flush: {}", error.message());
+      set.log_holders();
+      session.detach();
+      detached = true;
+    }
+  }
+
+  std::jthread thread_;
+};
+
+/// Everything from the set to the mount, in the order in which it must come up; the other way round on return.
+void serve_here(const ServeOptions& options, const std::function<void()>& ready) {
+  const sigset_t signals = ending_signals();
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  signal(SIGPIPE, SIG_IGN);
+  signal(SIGXFSZ, SIG_IGN);
+  // Inherited by threads, so before the first one.
+  const bool io_flusher = set_io_flusher();
+  const bool locked = lock_memory();
+
+  MountedSet set(options);
+  set.note_setup(io_flusher, locked);
+  SetControl control(set);
+  {
+    Session session(set, control.handler(),
+                    {.mountpoint = options.mountpoint,
+                     .fsname = set.origin_path(),
+                     .read_only = set.read_only(),
+                     .allow_other = options.allow_other});
+    const SignalThread signal_thread(session, set);
+    ready();
+    session.run();
+  }
+  set.close();
+}
+
+void detach_from_terminal(const ServeOptions& options) {
+  log::Options to = options.log;
+  if (to.file.empty()) to.syslog = true;
+  log::configure(to);
+  const UniqueFd null(::open("/dev/null", O_RDWR | O_CLOEXEC));
+  for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) ::dup2(null.get(), fd);
+  if (::chdir("/") != 0) log::warning("chdir /: {}", last_error().message());
+}
+
+void write_all(int fd, std::string_view text) {
+  while (!text.empty()) {
+    const ssize_t sent = ::write(fd, text.data(), text.size());
+    if (sent <= 0) return;
+    text.remove_prefix(static_cast<std::size_t>(sent));
+  }
+}
+
+/// In the daemon: the pipe gets "R" once ready, or the reason why it will not be.
+[[noreturn]] void run_daemon(const ServeOptions& options, UniqueFd pipe) {
+  int status = 0;
+  try {
+    ::setsid();
+    serve_here(options, [&] {
+      detach_from_terminal(options);
+      write_all(pipe.get(), "R");
+      pipe.reset();
+    });
+  } catch (const std::exception& error) {
+    status = 1;
+    if (pipe) {
+      write_all(pipe.get(), error.what());
+    } else {
+      log::error("{}", error.what());
+    }
+  }
+  std::_Exit(status);
+}
+
+std::string read_pipe(int fd) {
+  std::string text;
+  std::array<char, 4096> piece;
+  for (;;) {
+    const ssize_t got = ::read(fd, piece.data(), piece.size());
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0) return text;
+    text.append(piece.data(), static_cast<std::size_t>(got));
+    if (text.starts_with('R')) return text;
+  }
+}
+
+}  // namespace
+
+void serve(const ServeOptions& options) {
+  log::configure(options.log);
+  if (options.foreground) return serve_here(options, [] {});
+  std::array<int, 2> ends;
+  if (::pipe2(ends.data(), O_CLOEXEC) != 0) throw_errno("pipe");
+  const UniqueFd from(ends[0]);
+  UniqueFd to(ends[1]);
+  const pid_t child = ::fork();
+  if (child < 0) throw_errno("fork");
+  if (child == 0) run_daemon(options, std::move(to));
+  to.reset();
+  const std::string answer = read_pipe(from.get());
+  if (answer.starts_with('R')) return;
+  ::waitpid(child, nullptr, 0);
+  throw std::runtime_error(answer.empty() ? "the daemon died while it was starting" : answer);
+}
+
+}  // namespace dmsnap

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/log.h"
+
+namespace dmsnap {
+
+struct ServeOptions {
+  std::string origin;
+  std::string mountpoint;
+  std::string store;                                        ///< folder of the set; empty: ORIGIN.dmsnap
+  std::vector<std::pair<std::string, std::string>> attach;  ///< snapshot name, COW file or device
+  bool read_only = false;
+  bool allow_other = false;
+  bool force = false;       ///< I know that the origin is unchanged, or that the missing stores do not matter
+  bool format_raw = false;  ///< whatever the origin's first bytes look like
+  bool foreground = false;
+  std::size_t held_bytes = std::size_t{64} << 20;
+  log::Options log;
+};
+
+/// Mounts the set and serves it. In the background: returns when the files can be opened, and a daemon of its own
+/// session serves on, logging to the given file or else to syslog. In the foreground: returns when the mount is gone
+/// and everything is on disk.
+///
+/// Throws std::runtime_error with one line for people when the mount cannot be made; then nothing is mounted and
+/// nothing runs. Call it before any thread is started.
+void serve(const ServeOptions& options);
+
+}  // namespace dmsnap
