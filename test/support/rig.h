@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #pragma once
 
+#include <chrono>
 #include <list>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -24,17 +26,24 @@ struct RigSnapshot {
   std::unique_ptr<ViewFile> file;
 };
 
-/// An origin and its snapshots over given devices, without a set and without a mount. Waves run in place, on whoever
-/// asks for one, so a test is single-threaded and repeatable; a test that wants threads adds a FlushThread.
+/// An origin and its snapshots over given devices, without a set and without a mount. Unless told otherwise, waves run in
+/// place, on whoever asks for one, so a test is single-threaded and repeatable.
 class Rig {
  public:
-  explicit Rig(BlockDevice& device, std::uint64_t size_bytes, std::size_t held_bytes = 1 << 20)
+  enum class Waves { in_place, thread };
+
+  explicit Rig(BlockDevice& device, std::uint64_t size_bytes, std::size_t held_bytes = 1 << 20,
+               Waves waves = Waves::in_place)
       : size_bytes_(size_bytes),
         flusher_(held_bytes / 4),
         origin_(std::make_shared<Origin>(device, flusher_, held_bytes)) {
-    flusher_.run_in_place();
     flusher_.add(*origin_);
     origin_file_ = std::make_unique<ViewFile>(origin_, flusher_, file_options());
+    if (waves == Waves::in_place) {
+      flusher_.run_in_place();
+    } else {
+      flush_thread_.emplace(flusher_, std::chrono::milliseconds(1));
+    }
   }
   ~Rig() {
     while (!snapshots_.empty()) close(snapshots_.front());
@@ -100,6 +109,7 @@ class Rig {
   std::list<RigSnapshot> snapshots_;
   std::error_code attach_error_;
   std::error_code detach_error_;
+  std::optional<FlushThread> flush_thread_;  // last: it works on all of the above
 };
 
 }  // namespace dmsnap::test

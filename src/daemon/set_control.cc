@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "daemon/set_control.h"
+
+#include <fmt/format.h>
+
+#include <stdexcept>
+
+#include "daemon/mounted_set.h"
+#include "daemon/status_report.h"
+
+namespace dmsnap {
+
+namespace {
+
+std::shared_ptr<const MountedSnapshot> named(const MountedSet& set, const std::string& name) {
+  for (auto& snapshot : set.snapshots()) {
+    if (snapshot->record.name == name) return snapshot;
+  }
+  throw std::runtime_error(fmt::format("there is no snapshot '{}'", name));
+}
+
+nlohmann::json create(MountedSet& set, const nlohmann::json& request) {
+  CreateRequest wanted{.name = request.at("name")};
+  if (request.contains("type")) wanted.type = request["type"];
+  if (request.contains("chunk_sectors")) wanted.chunk_sectors = request["chunk_sectors"];
+  if (request.contains("cow_bytes")) wanted.cow_bytes = request["cow_bytes"].get<std::uint64_t>();
+  if (request.contains("read_only")) wanted.read_only = request["read_only"];
+  set.create(wanted);
+  return {{"snapshot", snapshot_report(set, *named(set, wanted.name))}};
+}
+
+nlohmann::json status(const MountedSet& set, const nlohmann::json& request) {
+  if (request.contains("name")) {
+    const auto snapshot = named(set, request["name"]);
+    return {{"status", snapshot_report(set, *snapshot)},
+            {"text", status_text(set, *snapshot)},
+            {"dm", dm_status_line(*snapshot) + "\n"}};
+  }
+  std::string dm;
+  for (const auto& snapshot : set.snapshots()) dm += snapshot->record.name + ": " + dm_status_line(*snapshot) + "\n";
+  return {{"status", status_report(set)}, {"text", status_text(set)}, {"dm", dm}};
+}
+
+}  // namespace
+
+SetControl::SetControl(MountedSet& set) {
+  dispatcher_.add("create", {"name", "type", "chunk_sectors", "cow_bytes", "read_only"},
+                  [&set](const nlohmann::json& request) { return create(set, request); });
+  dispatcher_.add("remove", {"name"}, [&set](const nlohmann::json& request) {
+    set.remove(request.at("name").get<std::string>());
+    return nlohmann::json::object();
+  });
+  dispatcher_.add("list", {}, [&set](const nlohmann::json&) {
+    return nlohmann::json{{"snapshots", status_report(set)["snapshots"]}};
+  });
+  dispatcher_.add("status", {"name"}, [&set](const nlohmann::json& request) { return status(set, request); });
+  dispatcher_.add("flush", {}, [&set](const nlohmann::json&) {
+    if (const auto error = set.flush_all()) throw std::runtime_error("flush: " + error.message());
+    return nlohmann::json::object();
+  });
+}
+
+}  // namespace dmsnap

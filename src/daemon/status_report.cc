@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "daemon/status_report.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include "daemon/mounted_set.h"
+#include "host/filesystem.h"
+
+namespace dmsnap {
+
+namespace {
+
+const char* state_word(const MountedSnapshot& snapshot) {
+  switch (snapshot.view->state()) {
+    case SnapshotState::active: return snapshot.record.read_only ? "read-only" : "active";
+    case SnapshotState::overflowed: return "overflow";
+    case SnapshotState::invalid: return "invalid";
+  }
+  return "unknown";
+}
+
+/// lvm2's percentage: of the whole device, with 0 for empty and 100 for full.
+double full_percent(const StoreUsage& usage) {
+  if (usage.allocated <= usage.metadata) return 0;
+  if (usage.allocated >= usage.total) return 100;
+  return 100.0 * static_cast<double>(usage.allocated) / static_cast<double>(usage.total);
+}
+
+std::string bytes_text(std::uint64_t bytes) {
+  if (bytes < 10 * 1024) return fmt::format("{} B", bytes);
+  if (bytes < std::uint64_t{10} << 20) return fmt::format("{} KiB", bytes >> 10);
+  return fmt::format("{} MiB", bytes >> 20);
+}
+
+}  // namespace
+
+std::string dm_status_line(const MountedSnapshot& snapshot) {
+  return fmt::format("0 {} snapshot {}", snapshot.view->sectors(), snapshot.view->status());
+}
+
+nlohmann::json snapshot_report(const MountedSet& set, const MountedSnapshot& snapshot) {
+  const StoreUsage usage = snapshot.store->usage();
+  const std::uint64_t data = usage.allocated > usage.metadata ? usage.allocated - usage.metadata : 0;
+  const std::string path = set.mountpoint() + "/snapshots/" + snapshot.record.name;
+  const std::string type = set.filesystem();
+  nlohmann::json report{
+      {"name", snapshot.record.name},
+      {"path", path},
+      {"type", std::string(snapshot.store->type_name())},
+      {"state", state_word(snapshot)},
+      {"reason", snapshot.view->reason()},
+      {"chunk_bytes", snapshot.store->geometry().chunk_bytes()},
+      {"created", snapshot.record.created},
+      {"read_only", snapshot.record.read_only},
+      {"data_bytes", data * sector_bytes},
+      {"metadata_bytes", usage.metadata * sector_bytes},
+      {"total_bytes", usage.total * sector_bytes},
+      {"full_percent", full_percent(usage)},
+      {"disk_bytes", snapshot.cow->allocated_bytes()},
+      {"dm_status", dm_status_line(snapshot)},
+  };
+  if (!type.empty()) report["mount_command"] = mount_hint(type, path);
+  return report;
+}
+
+nlohmann::json status_report(const MountedSet& set) {
+  nlohmann::json snapshots = nlohmann::json::array();
+  for (const auto& snapshot : set.snapshots()) snapshots.push_back(snapshot_report(set, *snapshot));
+  return {
+      {"origin", set.origin_path()},
+      {"mountpoint", set.mountpoint()},
+      {"store", set.store_path()},
+      {"size_bytes", set.size_bytes()},
+      {"filesystem", set.filesystem()},
+      {"read_only", set.read_only()},
+      {"read_only_reason", set.read_only_reason()},
+      {"held_bytes", set.held_bytes()},
+      {"pid", ::getpid()},
+      {"io_flusher", set.io_flusher()},
+      {"memory_locked", set.memory_locked()},
+      {"snapshots", std::move(snapshots)},
+  };
+}
+
+std::string status_text(const MountedSet& set, const MountedSnapshot& snapshot) {
+  const StoreUsage usage = snapshot.store->usage();
+  const std::uint64_t data = usage.allocated > usage.metadata ? usage.allocated - usage.metadata : 0;
+  std::string text = fmt::format("{:<24} {:<9} {} copied of {} ({:.1f}% full), chunks of {}, {}\n", snapshot.record.name,
+                                 state_word(snapshot), bytes_text(data * sector_bytes), bytes_text(set.size_bytes()),
+                                 full_percent(usage), bytes_text(snapshot.store->geometry().chunk_bytes()),
+                                 snapshot.store->type_name());
+  if (const std::string reason = snapshot.view->reason(); !reason.empty()) text += "  " + reason + "\n";
+  return text;
+}
+
+std::string status_text(const MountedSet& set) {
+  std::string text = fmt::format("origin      {} ({}{}{})\n", set.origin_path(), bytes_text(set.size_bytes()),
+                                 set.filesystem().empty() ? "" : ", ", set.filesystem());
+  text += fmt::format("mounted on  {}, process {}\nstore       {}\n", set.mountpoint(), ::getpid(), set.store_path());
+  if (set.read_only()) text += fmt::format("read-only   {}\n", set.read_only_reason());
+  text += fmt::format("held        {} wait for their copies\n", bytes_text(set.held_bytes()));
+  if (!set.io_flusher()) text += "note        no PR_SET_IO_FLUSHER (needs CAP_SYS_RESOURCE): avoid it under heavy memory pressure\n";
+  const auto snapshots = set.snapshots();
+  text += fmt::format("snapshots   {}\n", snapshots.size());
+  for (const auto& snapshot : snapshots) text += "  " + status_text(set, *snapshot);
+  return text;
+}
+
+}  // namespace dmsnap

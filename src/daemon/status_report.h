@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <string>
+
+namespace dmsnap {
+
+class MountedSet;
+struct MountedSnapshot;
+
+// What `list`, `status` and the files in .dmsnap/ say (dmsnap-control(7) has the members). Any thread; nothing is scanned.
+
+nlohmann::json snapshot_report(const MountedSet& set, const MountedSnapshot& snapshot);
+nlohmann::json status_report(const MountedSet& set);
+
+/// For people: a few lines for the mount, a line for each snapshot.
+std::string status_text(const MountedSet& set);
+std::string status_text(const MountedSet& set, const MountedSnapshot& snapshot);
+
+/// "0 <sectors> snapshot <numbers or word>", as `dmsetup status` prints it.
+std::string dm_status_line(const MountedSnapshot& snapshot);
+
+}  // namespace dmsnap
