@@ -12,9 +12,10 @@ namespace {
 void print_row(std::ostream& out, const nlohmann::json& snapshot) {
   const std::uint64_t chunk = snapshot["chunk_bytes"];
   out << fmt::format("{:<24} {:<4} {:>8} {:>9} {:>6} {:<10} {}\n", snapshot["name"].get<std::string>(),
-                     snapshot["type"].get<std::string>(), human_size(chunk), human_size(snapshot["data_bytes"]),
-                     fmt::format("{:.1f}%", snapshot["full_percent"].get<double>()),
-                     snapshot["state"].get<std::string>(), snapshot["created"].get<std::string>());
+                     snapshot["type"].get<std::string>(), human_size(chunk),
+                     snapshot.contains("data_bytes") ? human_size(snapshot["data_bytes"]) : "-",
+                     fmt::format("{:.1f}%", snapshot.value("full_percent", 0.0)), snapshot["state"].get<std::string>(),
+                     snapshot["created"].get<std::string>());
 }
 
 class List final : public Command {

@@ -12,8 +12,8 @@
 
 namespace dmsnap {
 
-/// A snapshot of a mounted set, with all that it stands on. Shared: a request may still be under way when the set lets it
-/// go. Constant once built; the parts look after themselves.
+/// A snapshot of a mounted set, with all that it stands on. Shared: a request may still be under way when the set lets
+/// it go. Constant once built; the parts look after themselves.
 struct MountedSnapshot {
   SnapshotRecord record;
   std::unique_ptr<FileDevice> cow;

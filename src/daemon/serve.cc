@@ -17,6 +17,7 @@
 #include "daemon/mounted_set.h"
 #include "daemon/set_control.h"
 #include "fuse/session.h"
+#include "host/mount_point.h"
 #include "host/process_setup.h"
 
 namespace dmsnap {
@@ -67,11 +68,9 @@ void serve_here(const ServeOptions& options, const std::function<void()>& ready)
   signal(SIGPIPE, SIG_IGN);
   signal(SIGXFSZ, SIG_IGN);
   // Inherited by threads, so before the first one.
-  const bool io_flusher = set_io_flusher();
-  const bool locked = lock_memory();
+  const ProcessSetup setup{.io_flusher = set_io_flusher(), .memory_locked = lock_memory()};
 
-  MountedSet set(options);
-  set.note_setup(io_flusher, locked);
+  MountedSet set(options, setup);
   SetControl control(set);
   {
     Session session(set, control.handler(),
@@ -124,6 +123,12 @@ void write_all(int fd, std::string_view text) {
   std::_Exit(status);
 }
 
+void check_mount_place(const ServeOptions& options) {
+  if (clean_dead_mount(options.mountpoint)) log::warning("{}: a dead mount was cleaned up", options.mountpoint);
+  const std::string store = options.store.empty() ? options.origin + ".dmsnap" : options.store;
+  check_mount_point(options.mountpoint, std::array{options.origin, store});
+}
+
 std::string read_pipe(int fd) {
   std::string text;
   std::array<char, 4096> piece;
@@ -140,6 +145,7 @@ std::string read_pipe(int fd) {
 
 void serve(const ServeOptions& options) {
   log::configure(options.log);
+  check_mount_place(options);
   if (options.foreground) return serve_here(options, [] {});
   std::array<int, 2> ends;
   if (::pipe2(ends.data(), O_CLOEXEC) != 0) throw_errno("pipe");

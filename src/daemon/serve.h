@@ -25,6 +25,12 @@ struct ServeOptions {
   log::Options log;
 };
 
+/// What the process was permitted to do for itself; told in status.
+struct ProcessSetup {
+  bool io_flusher = false;     ///< PR_SET_IO_FLUSHER: memory pressure does not make it wait for its own writes
+  bool memory_locked = false;  ///< never swapped out
+};
+
 /// Mounts the set and serves it. In the background: returns when the files can be opened, and a daemon of its own
 /// session serves on, logging to the given file or else to syslog. In the foreground: returns when the mount is gone
 /// and everything is on disk.

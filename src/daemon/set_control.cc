@@ -26,13 +26,13 @@ nlohmann::json create(MountedSet& set, const nlohmann::json& request) {
   if (request.contains("cow_bytes")) wanted.cow_bytes = request["cow_bytes"].get<std::uint64_t>();
   if (request.contains("read_only")) wanted.read_only = request["read_only"];
   set.create(wanted);
-  return {{"snapshot", snapshot_report(set, *named(set, wanted.name))}};
+  return {{"snapshot", snapshot_report(set, *named(set, wanted.name), set.filesystem())}};
 }
 
 nlohmann::json status(const MountedSet& set, const nlohmann::json& request) {
   if (request.contains("name")) {
     const auto snapshot = named(set, request["name"]);
-    return {{"status", snapshot_report(set, *snapshot)},
+    return {{"status", snapshot_report(set, *snapshot, set.filesystem())},
             {"text", status_text(set, *snapshot)},
             {"dm", dm_status_line(*snapshot) + "\n"}};
   }

@@ -39,11 +39,10 @@ std::string dm_status_line(const MountedSnapshot& snapshot) {
   return fmt::format("0 {} snapshot {}", snapshot.view->sectors(), snapshot.view->status());
 }
 
-nlohmann::json snapshot_report(const MountedSet& set, const MountedSnapshot& snapshot) {
+nlohmann::json snapshot_report(const MountedSet& set, const MountedSnapshot& snapshot, const std::string& filesystem) {
   const StoreUsage usage = snapshot.store->usage();
   const std::uint64_t data = usage.allocated > usage.metadata ? usage.allocated - usage.metadata : 0;
   const std::string path = set.mountpoint() + "/snapshots/" + snapshot.record.name;
-  const std::string type = set.filesystem();
   nlohmann::json report{
       {"name", snapshot.record.name},
       {"path", path},
@@ -51,7 +50,7 @@ nlohmann::json snapshot_report(const MountedSet& set, const MountedSnapshot& sna
       {"state", state_word(snapshot)},
       {"reason", snapshot.view->reason()},
       {"chunk_bytes", snapshot.store->geometry().chunk_bytes()},
-      {"created", snapshot.record.created},
+      {"created", to_iso(snapshot.record.created)},
       {"read_only", snapshot.record.read_only},
       {"data_bytes", data * sector_bytes},
       {"metadata_bytes", usage.metadata * sector_bytes},
@@ -60,25 +59,35 @@ nlohmann::json snapshot_report(const MountedSet& set, const MountedSnapshot& sna
       {"disk_bytes", snapshot.cow->allocated_bytes()},
       {"dm_status", dm_status_line(snapshot)},
   };
-  if (!type.empty()) report["mount_command"] = mount_hint(type, path);
+  if (!filesystem.empty()) report["mount_command"] = mount_hint(filesystem, path);
   return report;
 }
 
 nlohmann::json status_report(const MountedSet& set) {
+  const std::string filesystem = set.filesystem();
   nlohmann::json snapshots = nlohmann::json::array();
-  for (const auto& snapshot : set.snapshots()) snapshots.push_back(snapshot_report(set, *snapshot));
+  for (const auto& snapshot : set.snapshots()) snapshots.push_back(snapshot_report(set, *snapshot, filesystem));
+  for (const auto& [record, why] : set.unopened()) {
+    snapshots.push_back({{"name", record.name},
+                         {"type", record.type},
+                         {"state", record.invalid ? "invalid" : "missing"},
+                         {"reason", why},
+                         {"chunk_bytes", record.chunk_sectors * sector_bytes},
+                         {"created", to_iso(record.created)},
+                         {"read_only", record.read_only}});
+  }
   return {
       {"origin", set.origin_path()},
       {"mountpoint", set.mountpoint()},
       {"store", set.store_path()},
       {"size_bytes", set.size_bytes()},
-      {"filesystem", set.filesystem()},
+      {"filesystem", filesystem},
       {"read_only", set.read_only()},
       {"read_only_reason", set.read_only_reason()},
       {"held_bytes", set.held_bytes()},
       {"pid", ::getpid()},
-      {"io_flusher", set.io_flusher()},
-      {"memory_locked", set.memory_locked()},
+      {"io_flusher", set.setup().io_flusher},
+      {"memory_locked", set.setup().memory_locked},
       {"snapshots", std::move(snapshots)},
   };
 }
@@ -86,24 +95,28 @@ nlohmann::json status_report(const MountedSet& set) {
 std::string status_text(const MountedSet& set, const MountedSnapshot& snapshot) {
   const StoreUsage usage = snapshot.store->usage();
   const std::uint64_t data = usage.allocated > usage.metadata ? usage.allocated - usage.metadata : 0;
-  std::string text = fmt::format("{:<24} {:<9} {} copied of {} ({:.1f}% full), chunks of {}, {}\n", snapshot.record.name,
-                                 state_word(snapshot), bytes_text(data * sector_bytes), bytes_text(set.size_bytes()),
-                                 full_percent(usage), bytes_text(snapshot.store->geometry().chunk_bytes()),
-                                 snapshot.store->type_name());
+  std::string text = fmt::format("{:<24} {:<9} {} copied of {} ({:.1f}% full), chunks of {}, {}\n",
+                                 snapshot.record.name, state_word(snapshot), bytes_text(data * sector_bytes),
+                                 bytes_text(set.size_bytes()), full_percent(usage),
+                                 bytes_text(snapshot.store->geometry().chunk_bytes()), snapshot.store->type_name());
   if (const std::string reason = snapshot.view->reason(); !reason.empty()) text += "  " + reason + "\n";
   return text;
 }
 
 std::string status_text(const MountedSet& set) {
+  const std::string filesystem = set.filesystem();
   std::string text = fmt::format("origin      {} ({}{}{})\n", set.origin_path(), bytes_text(set.size_bytes()),
-                                 set.filesystem().empty() ? "" : ", ", set.filesystem());
+                                 filesystem.empty() ? "" : ", ", filesystem);
   text += fmt::format("mounted on  {}, process {}\nstore       {}\n", set.mountpoint(), ::getpid(), set.store_path());
   if (set.read_only()) text += fmt::format("read-only   {}\n", set.read_only_reason());
   text += fmt::format("held        {} wait for their copies\n", bytes_text(set.held_bytes()));
-  if (!set.io_flusher()) text += "note        no PR_SET_IO_FLUSHER (needs CAP_SYS_RESOURCE): avoid it under heavy memory pressure\n";
+  if (!set.setup().io_flusher)
+    text += "note        no PR_SET_IO_FLUSHER (needs CAP_SYS_RESOURCE): avoid it under heavy memory pressure\n";
   const auto snapshots = set.snapshots();
   text += fmt::format("snapshots   {}\n", snapshots.size());
   for (const auto& snapshot : snapshots) text += "  " + status_text(set, *snapshot);
+  for (const auto& [record, why] : set.unopened())
+    text += fmt::format("  {:<24} cannot be shown: {}\n", record.name, why);
   return text;
 }
 

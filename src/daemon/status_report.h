@@ -9,9 +9,11 @@ namespace dmsnap {
 class MountedSet;
 struct MountedSnapshot;
 
-// What `list`, `status` and the files in .dmsnap/ say (dmsnap-control(7) has the members). Any thread; nothing is scanned.
+// What `list`, `status` and the files in .dmsnap/ say (dmsnap-control(7) has the members). Any thread; nothing is
+// scanned.
 
-nlohmann::json snapshot_report(const MountedSet& set, const MountedSnapshot& snapshot);
+/// `filesystem` as MountedSet::filesystem() names it.
+nlohmann::json snapshot_report(const MountedSet& set, const MountedSnapshot& snapshot, const std::string& filesystem);
 nlohmann::json status_report(const MountedSet& set);
 
 /// For people: a few lines for the mount, a line for each snapshot.

@@ -104,6 +104,11 @@ std::error_code View::quiesced(const std::function<std::error_code()>& change) {
   return change();
 }
 
+void View::detach(Snapshot& dependant) {
+  WriteLock gate(gate_);
+  std::erase(dependants_, &dependant);
+}
+
 void View::begin_drain() {
   MutexLock lock(held_mutex_);
   if (!held_.draining()) held_.begin_drain();

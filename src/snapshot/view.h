@@ -54,11 +54,12 @@ class View {
   std::uint64_t held_bytes() const;
 
   /// Runs `change` while no write is under way and nothing is held: everything written before is durable in the view's
-  /// own file. For taking and removing dependants. Not from the flush thread.
+  /// own file. For taking a snapshot. Not from the flush thread.
   [[nodiscard]] std::error_code quiesced(const std::function<std::error_code()>& change) EXCLUDES(gate_);
   /// Inside quiesced() only.
   void attach(Snapshot& dependant) NO_THREAD_SAFETY_ANALYSIS { dependants_.push_back(&dependant); }
-  void detach(Snapshot& dependant) NO_THREAD_SAFETY_ANALYSIS { std::erase(dependants_, &dependant); }
+  /// Lets a dependant go: writes wait for it no longer. Blocks while a write is under way.
+  void detach(Snapshot& dependant) EXCLUDES(gate_);
 
   // The flush thread's part.
 

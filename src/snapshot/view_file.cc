@@ -25,21 +25,21 @@ Extent sectors_around(std::uint64_t offset, std::size_t size) {
 
 }  // namespace
 
-ViewFile::ViewFile(std::shared_ptr<View> view, Flusher& flusher, Options options)
-    : view_(std::move(view)), flusher_(flusher), options_(std::move(options)) {}
+ViewFile::ViewFile(View& view, Flusher& flusher, Options options)
+    : view_(view), flusher_(flusher), options_(std::move(options)) {}
 
 Outcome ViewFile::read(std::uint64_t offset, std::span<std::byte> to, Wait wait) {
-  if (aligned(offset, to.size())) return view_->read(Sector(offset / sector_bytes), to, wait);
+  if (aligned(offset, to.size())) return view_.read(Sector(offset / sector_bytes), to, wait);
   const Extent around = sectors_around(offset, to.size());
   std::vector<std::byte> whole(around.sectors * sector_bytes);
-  const Outcome outcome = view_->read(around.first, whole, wait);
+  const Outcome outcome = view_.read(around.first, whole, wait);
   if (outcome && !*outcome) std::memcpy(to.data(), whole.data() + offset % sector_bytes, to.size());
   return outcome;
 }
 
 Outcome ViewFile::write(std::uint64_t offset, std::span<const std::byte> data, Wait wait) {
   if (!options_.writable) return errc(std::errc::read_only_file_system);
-  if (aligned(offset, data.size())) return view_->write(Sector(offset / sector_bytes), data, wait);
+  if (aligned(offset, data.size())) return view_.write(Sector(offset / sector_bytes), data, wait);
   return write_unaligned(offset, data, wait);
 }
 
@@ -49,19 +49,19 @@ Outcome ViewFile::write_unaligned(std::uint64_t offset, std::span<const std::byt
   const std::span bytes(whole);
   MutexLock lock(unaligned_);
   if (offset % sector_bytes != 0) {
-    const Outcome outcome = view_->read(around.first, bytes.first(sector_bytes), wait);
+    const Outcome outcome = view_.read(around.first, bytes.first(sector_bytes), wait);
     if (!outcome || *outcome) return outcome;
   }
   if ((offset + data.size()) % sector_bytes != 0) {
-    const Outcome outcome = view_->read(around.end() - 1, bytes.last(sector_bytes), wait);
+    const Outcome outcome = view_.read(around.end() - 1, bytes.last(sector_bytes), wait);
     if (!outcome || *outcome) return outcome;
   }
   std::memcpy(whole.data() + offset % sector_bytes, data.data(), data.size());
-  return view_->write(around.first, whole, wait);
+  return view_.write(around.first, whole, wait);
 }
 
 void ViewFile::flush(Completion done) {
-  flusher_.request(*view_, std::move(done));
+  flusher_.request(view_, std::move(done));
 }
 
 std::error_code ViewFile::opened() {
@@ -74,6 +74,11 @@ std::error_code ViewFile::opened() {
 void ViewFile::closed() {
   MutexLock lock(handles_mutex_);
   --handles_;
+}
+
+void ViewFile::revive() {
+  MutexLock lock(handles_mutex_);
+  retired_ = false;
 }
 
 bool ViewFile::retire() {

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #pragma once
 
-#include <atomic>
-#include <memory>
+#include <functional>
 
 #include "base/mutex.h"
 #include "dmsnap/exported_file.h"
@@ -23,8 +22,8 @@ class ViewFile final : public ExportedFile {
     std::function<std::uint64_t()> allocated_bytes{};
   };
 
-  /// The view is shared with the set that it belongs to: a request may still be under way when the set lets it go.
-  ViewFile(std::shared_ptr<View> view, Flusher& flusher, Options options);
+  /// The view outlives it.
+  ViewFile(View& view, Flusher& flusher, Options options);
 
   std::uint64_t id() const override { return options_.id; }
   std::uint64_t size() const override { return options_.size_bytes; }
@@ -44,15 +43,16 @@ class ViewFile final : public ExportedFile {
 
   std::error_code opened() override;
   void closed() override;
-  /// Lets no handle be opened from now on; false, and nothing is changed, while one is open.
-  bool retire();
+  /// Lets no handle be opened until revive(); false, and nothing is changed, while one is open.
+  [[nodiscard]] bool retire();
+  void revive();
 
  private:
   Outcome read(std::uint64_t offset, std::span<std::byte> to, Wait wait);
   Outcome write(std::uint64_t offset, std::span<const std::byte> data, Wait wait);
   Outcome write_unaligned(std::uint64_t offset, std::span<const std::byte> data, Wait wait);
 
-  const std::shared_ptr<View> view_;
+  View& view_;
   Flusher& flusher_;
   const Options options_;
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// Many threads on one engine with its flush thread. Every sector says what it is, so a wrong one is recognised where it is
-// read; run under ThreadSanitizer too.
+// Many threads on one engine with its flush thread. Every sector says what it is, so a wrong one is recognised where it
+// is read; run under ThreadSanitizer too.
 #include <gtest/gtest.h>
 
 #include <atomic>

@@ -22,12 +22,12 @@ namespace dmsnap::test {
 struct RigSnapshot {
   std::unique_ptr<BlockDevice> cow;
   StorePtr store;
-  std::shared_ptr<Snapshot> view;
+  std::unique_ptr<Snapshot> view;
   std::unique_ptr<ViewFile> file;
 };
 
-/// An origin and its snapshots over given devices, without a set and without a mount. Unless told otherwise, waves run in
-/// place, on whoever asks for one, so a test is single-threaded and repeatable.
+/// An origin and its snapshots over given devices, without a set and without a mount. Unless told otherwise, waves run
+/// in place, on whoever asks for one, so a test is single-threaded and repeatable.
 class Rig {
  public:
   enum class Waves { in_place, thread };
@@ -36,9 +36,9 @@ class Rig {
                Waves waves = Waves::in_place)
       : size_bytes_(size_bytes),
         flusher_(held_bytes / 4),
-        origin_(std::make_shared<Origin>(device, flusher_, held_bytes)) {
+        origin_(std::make_unique<Origin>(device, flusher_, held_bytes)) {
     flusher_.add(*origin_);
-    origin_file_ = std::make_unique<ViewFile>(origin_, flusher_, file_options());
+    origin_file_ = std::make_unique<ViewFile>(*origin_, flusher_, file_options());
     if (waves == Waves::in_place) {
       flusher_.run_in_place();
     } else {
@@ -60,12 +60,12 @@ class Rig {
     try {
       added.cow = std::move(cow);
       added.store = StoreTypes::builtin().create(type, *added.cow, options);
-      added.view = std::make_shared<Snapshot>(*origin_, *added.cow, *added.store, flusher_, std::move(more));
+      added.view = std::make_unique<Snapshot>(*origin_, *added.cow, *added.store, flusher_, std::move(more));
     } catch (...) {
       snapshots_.pop_back();
       throw;
     }
-    added.file = std::make_unique<ViewFile>(added.view, flusher_, file_options());
+    added.file = std::make_unique<ViewFile>(*added.view, flusher_, file_options());
     flusher_.add(*added.view);
     attach_error_ = origin_->quiesced([&] { return origin_->attach(*added.view), std::error_code(); });
     return added;
@@ -73,7 +73,8 @@ class Rig {
 
   /// Lets the snapshot go, as at the end of a mount; its COW device is handed back.
   std::unique_ptr<BlockDevice> close(RigSnapshot& snapshot) {
-    detach_error_ = origin_->quiesced([&] { return origin_->detach(*snapshot.view), std::error_code(); });
+    close_error_ = flusher_.flush_and_wait(*snapshot.view);
+    origin_->detach(*snapshot.view);
     flusher_.remove(*snapshot.view);
     auto cow = std::move(snapshot.cow);
     snapshots_.remove_if([&](const RigSnapshot& each) { return &each == &snapshot; });
@@ -104,11 +105,11 @@ class Rig {
 
   const std::uint64_t size_bytes_;
   Flusher flusher_;
-  std::shared_ptr<Origin> origin_;
+  std::unique_ptr<Origin> origin_;
   std::unique_ptr<ViewFile> origin_file_;
   std::list<RigSnapshot> snapshots_;
   std::error_code attach_error_;
-  std::error_code detach_error_;
+  std::error_code close_error_;
   std::optional<FlushThread> flush_thread_;  // last: it works on all of the above
 };
 

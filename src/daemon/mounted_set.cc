@@ -1,0 +1,314 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "daemon/mounted_set.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/statvfs.h>
+
+#include <algorithm>
+#include <future>
+#include <stdexcept>
+#include <utility>
+
+#include "base/system_error.h"
+#include "daemon/status_report.h"
+#include "dmsnap/error.h"
+#include "host/attachments.h"
+#include "host/filesystem.h"
+#include "host/holders.h"
+
+namespace dmsnap {
+
+namespace {
+
+constexpr std::chrono::milliseconds idle_before_wave(1000);
+
+UniqueFd duplicate(int fd) {
+  UniqueFd copy(::fcntl(fd, F_DUPFD_CLOEXEC, 0));
+  if (!copy) throw_errno("duplicate a descriptor");
+  return copy;
+}
+
+std::timespec to_timespec(Moment moment) {
+  const auto since = moment.time_since_epoch();
+  const auto seconds = std::chrono::floor<std::chrono::seconds>(since);
+  return {.tv_sec = seconds.count(), .tv_nsec = (since - seconds).count()};
+}
+
+}  // namespace
+
+MountedSet::MountedSet(const ServeOptions& options, const ProcessSetup& setup)
+    : options_(options),
+      setup_(setup),
+      set_(options.origin, {.store = options.store,
+                            .mountpoint = options.mountpoint,
+                            .read_only = options.read_only,
+                            .force = options.force,
+                            .format_raw = options.format_raw}),
+      origin_device_(duplicate(set_.origin_fd())),
+      flusher_(options.held_bytes / 4),
+      origin_(origin_device_, flusher_, options.held_bytes),
+      origin_file_(origin_, flusher_, origin_file_options()) {
+  if (!read_only()) {
+    refuse_attached(origin_path(), set_.origin_fd());
+    if (const auto error = origin_device_.flush()) throw std::system_error(error, origin_path());
+  }
+  flusher_.add(origin_);
+  for (const SnapshotRecord& record : set_.snapshots()) open_listed(record);
+  for (const auto& [name, path] : options.attach) attach(name, path);
+  if (!read_only()) set_.mark_open();
+  flush_thread_.emplace(flusher_, idle_before_wave);
+}
+
+MountedSet::~MountedSet() = default;
+
+ViewFile::Options MountedSet::origin_file_options() const {
+  return {.id = 16,
+          .size_bytes = origin_device_.size_bytes(),
+          .writable = !read_only(),
+          .created = to_timespec(std::chrono::system_clock::now()),
+          .allocated_bytes = [this] { return origin_device_.allocated_bytes(); }};
+}
+
+std::string MountedSet::read_only_reason() const {
+  if (options_.read_only) return "as asked with --read-only";
+  return set_.origin_read_only_reason();
+}
+
+void MountedSet::open_listed(const SnapshotRecord& record) {
+  const auto missing = set_.missing();
+  if (record.invalid || std::ranges::find(missing, record.name) != missing.end()) {
+    const std::string why = record.invalid ? *record.invalid : "its COW file is missing";
+    log::warning("snapshot '{}' cannot be shown: {}; 'dmsnap remove {} {}' drops it", record.name, why, mountpoint(),
+                 record.name);
+    MutexLock lock(mutex_);
+    unopened_.push_back({record, why});
+    return;
+  }
+  auto snapshot = build(record, set_.open_store(record.name), true);
+  join(*snapshot);
+  show(std::move(snapshot));
+}
+
+void MountedSet::attach(const std::string& name, const std::string& path) {
+  if (const auto there = find(name); there && there->record.path == path) return;
+  SnapshotRecord record{.name = name, .type = "P", .chunk_sectors = 0, .created = std::chrono::system_clock::now(), .path = path};
+  auto snapshot = build(record, set_.open_attached(name, path), false);
+  snapshot->record.chunk_sectors = snapshot->store->geometry().chunk_sectors();
+  snapshot->record.cow_sectors = snapshot->cow->sectors();
+  set_.add_attached(snapshot->record);
+  join(*snapshot);
+  show(std::move(snapshot));
+}
+
+std::shared_ptr<MountedSnapshot> MountedSet::build(const SnapshotRecord& record, UniqueFd cow, bool must_exist) try {
+  auto snapshot = std::make_shared<MountedSnapshot>();
+  snapshot->record = record;
+  snapshot->cow = std::make_unique<FileDevice>(std::move(cow));
+  snapshot->store =
+      StoreTypes::builtin().create(record.type, *snapshot->cow,
+                                   {.chunk_sectors = record.chunk_sectors, .must_exist = must_exist, .read_only = read_only()});
+  const bool writable = !record.read_only && !read_only();
+  snapshot->view = std::make_unique<Snapshot>(
+      origin_, *snapshot->cow, *snapshot->store, flusher_,
+      Snapshot::Options{
+          .writable = writable,
+          .record_invalid = [this, name = record.name](const std::string& reason) { return record_invalid(name, reason); },
+          .changed =
+              [name = record.name](SnapshotState state, const std::string& reason) {
+                log::error("snapshot '{}' {}: {}", name,
+                           state == SnapshotState::invalid ? "is invalid" : "has overflowed", reason);
+              }});
+  snapshot->file = std::make_unique<ViewFile>(
+      *snapshot->view, flusher_,
+      ViewFile::Options{.id = next_id_++,
+                        .size_bytes = origin_device_.size_bytes(),
+                        .writable = writable,
+                        .created = to_timespec(record.created),
+                        .allocated_bytes = [cow = snapshot->cow.get()] { return cow->allocated_bytes(); }});
+  return snapshot;
+} catch (const StoreError& error) {
+  throw std::runtime_error(fmt::format("snapshot '{}' cannot be opened: {}", record.name, error.what()));
+}
+
+std::error_code MountedSet::record_invalid(const std::string& name, const std::string& reason) {
+  try {
+    set_.set_invalid(name, reason);
+    return {};
+  } catch (const std::exception& error) {
+    log::error("snapshot '{}': that it is invalid could not be recorded: {}", name, error.what());
+    return errc(std::errc::io_error);
+  }
+}
+
+/// Before the first write, or inside quiesced().
+void MountedSet::join(MountedSnapshot& snapshot) {
+  flusher_.add(*snapshot.view);
+  origin_.attach(*snapshot.view);
+}
+
+void MountedSet::show(std::shared_ptr<MountedSnapshot> snapshot) {
+  MutexLock lock(mutex_);
+  snapshots_.emplace(snapshot->record.name, std::move(snapshot));
+}
+
+void MountedSet::create(const CreateRequest& request) {
+  MutexLock one_at_a_time(changes_);
+  if (read_only()) throw std::runtime_error("the mount is read-only: " + read_only_reason());
+  if (!ChunkGeometry::valid(request.chunk_sectors)) {
+    throw std::runtime_error("the chunk size must be a power of two from 512 bytes to 1 GiB");
+  }
+  std::optional<std::uint64_t> cow_sectors;
+  if (request.cow_bytes) cow_sectors = *request.cow_bytes / sector_bytes;
+  PendingStore pending = set_.begin_create(request.name, request.chunk_sectors, cow_sectors);
+  if (!pending.notice().empty()) log::warning("{}", pending.notice());
+  const SnapshotRecord record{.name = request.name,
+                              .type = request.type,
+                              .chunk_sectors = request.chunk_sectors,
+                              .cow_sectors = pending.cow_sectors(),
+                              .created = std::chrono::system_clock::now(),
+                              .read_only = request.read_only};
+  auto snapshot = build(record, duplicate(pending.fd()), false);
+  flusher_.add(*snapshot->view);
+  try {
+    const std::error_code error = origin_.quiesced([&]() -> std::error_code {
+      set_.commit_create(std::move(pending), record);
+      origin_.attach(*snapshot->view);
+      return {};
+    });
+    if (error) throw std::system_error(error, "flush what was written before the snapshot");
+  } catch (...) {
+    flusher_.remove(*snapshot->view);
+    throw;
+  }
+  log::info("snapshot '{}' taken", request.name);
+  show(std::move(snapshot));
+}
+
+void MountedSet::remove(std::string_view name) {
+  MutexLock one_at_a_time(changes_);
+  if (options_.read_only) throw std::runtime_error("the mount is read-only");
+  const auto snapshot = find(name);
+  if (!snapshot) return remove_unopened(std::string(name));
+  if (!snapshot->file->retire()) throw std::runtime_error(busy_message(*snapshot));
+  try {
+    set_.remove(snapshot->record.name);
+  } catch (...) {
+    snapshot->file->revive();
+    throw;
+  }
+  origin_.detach(*snapshot->view);
+  flusher_.remove(*snapshot->view);
+  log::info("snapshot '{}' removed", name);
+  MutexLock lock(mutex_);
+  snapshots_.erase(snapshot->record.name);
+}
+
+void MountedSet::remove_unopened(const std::string& name) {
+  set_.remove(name);
+  log::info("snapshot '{}' removed", name);
+  MutexLock lock(mutex_);
+  std::erase_if(unopened_, [&](const Unopened& each) { return each.record.name == name; });
+}
+
+std::string MountedSet::busy_message(const MountedSnapshot& snapshot) const {
+  std::string who;
+  for (const std::string& holder : holders_of(mountpoint())) who += (who.empty() ? "" : ", ") + holder;
+  return fmt::format("snapshot '{}' is in use ({}): close it first", snapshot.record.name,
+                     who.empty() ? "by a process that cannot be seen from here" : who);
+}
+
+std::error_code MountedSet::flush_all() {
+  std::vector<std::shared_ptr<MountedSnapshot>> all;
+  {
+    MutexLock lock(mutex_);
+    for (const auto& [name, snapshot] : snapshots_) all.push_back(snapshot);
+  }
+  std::error_code outcome = flusher_.flush_and_wait(origin_);
+  for (const auto& snapshot : all) {
+    if (const auto error = flusher_.flush_and_wait(*snapshot->view); error && !outcome) outcome = error;
+  }
+  return outcome;
+}
+
+void MountedSet::close() {
+  const std::error_code error = flush_all();
+  flush_thread_.reset();
+  if (error) throw std::system_error(error, "not everything could be put on disk; the set stays marked as open");
+  if (read_only()) return;
+  for (const SnapshotRecord& record : set_.snapshots()) {
+    if (record.type == "N") set_.remove(record.name);
+  }
+  set_.mark_closed();
+  log::info("everything is on disk");
+}
+
+std::shared_ptr<MountedSnapshot> MountedSet::find(std::string_view name) const {
+  MutexLock lock(mutex_);
+  const auto found = snapshots_.find(name);
+  return found == snapshots_.end() ? nullptr : found->second;
+}
+
+std::shared_ptr<ExportedFile> MountedSet::origin() {
+  // Lives as long as the set, which outlives the session: nobody needs to own it.
+  return {std::shared_ptr<void>(), &origin_file_};
+}
+
+std::shared_ptr<ExportedFile> MountedSet::snapshot(std::string_view name) {
+  auto found = find(name);
+  return found ? std::shared_ptr<ExportedFile>(found, found->file.get()) : nullptr;
+}
+
+std::vector<std::string> MountedSet::snapshot_names() {
+  MutexLock lock(mutex_);
+  std::vector<std::string> names;
+  for (const auto& [name, snapshot] : snapshots_) names.push_back(name);
+  return names;
+}
+
+std::vector<std::shared_ptr<const MountedSnapshot>> MountedSet::snapshots() const {
+  MutexLock lock(mutex_);
+  std::vector<std::shared_ptr<const MountedSnapshot>> all;
+  for (const auto& [name, snapshot] : snapshots_) all.push_back(snapshot);
+  return all;
+}
+
+std::vector<MountedSet::Unopened> MountedSet::unopened() const {
+  MutexLock lock(mutex_);
+  return unopened_;
+}
+
+std::error_code MountedSet::remove_snapshot(std::string_view name) {
+  const auto snapshot = find(name);
+  if (!snapshot) return errc(std::errc::no_such_file_or_directory);
+  try {
+    remove(name);
+    return {};
+  } catch (const std::system_error& error) {
+    log::error("remove '{}': {}", name, error.what());
+    return error.code();
+  } catch (const std::exception& error) {
+    log::warning("remove '{}': {}", name, error.what());
+    return errc(read_only() ? std::errc::read_only_file_system : std::errc::device_or_resource_busy);
+  }
+}
+
+std::string MountedSet::text(std::string_view name) {
+  if (name == "status.json") return status_report(*this).dump(2) + "\n";
+  return status_text(*this);
+}
+
+std::error_code MountedSet::statfs(struct statvfs& into) {
+  const int fd = set_.folder_fd() >= 0 ? set_.folder_fd() : set_.origin_fd();
+  return ::fstatvfs(fd, &into) == 0 ? std::error_code() : last_error();
+}
+
+std::string MountedSet::filesystem() const {
+  return filesystem_type(set_.origin_fd());
+}
+
+void MountedSet::log_holders() const {
+  for (const std::string& holder : holders_of(mountpoint())) log::info("still in use: {}", holder);
+}
+
+}  // namespace dmsnap

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include <fcntl.h>
+
+#include <utility>
+
+#include "base/log.h"
+#include "fuse/content_handles.h"
+#include "fuse/control_handle.h"
+#include "fuse/image_handle.h"
+#include "fuse/operations.h"
+#include "fuse/request_loop.h"
+
+namespace dmsnap {
+
+namespace {
+
+bool wants_to_write(const fuse_file_info& file) {
+  return (file.flags & O_ACCMODE) != O_RDONLY;
+}
+
+}  // namespace
+
+void Operations::open(Reply reply, fuse_ino_t inode, fuse_file_info* file) {
+  auto node = files_.node(inode);
+  if (!node) return std::move(reply).error(node.error());
+  switch (node->kind) {
+    case Node::Kind::image: return open_image(std::move(reply), *std::move(node), *file);
+    case Node::Kind::text: return open_text(std::move(reply), *node, *file);
+    case Node::Kind::control: return open_control(std::move(reply), *file);
+    case Node::Kind::root:
+    case Node::Kind::snapshots:
+    case Node::Kind::dot_dmsnap: return std::move(reply).error(std::errc::is_a_directory);
+  }
+}
+
+void Operations::open_image(Reply reply, Node node, fuse_file_info& file) {
+  // EROFS also where only this image is read-only: loop devices take it for "read-only, then", and root gets past
+  // modes.
+  if (wants_to_write(file) && !node.image->writable()) {
+    return std::move(reply).error(std::errc::read_only_file_system);
+  }
+  if ((file.flags & O_TRUNC) != 0 && node.image->size() != 0) {
+    return std::move(reply).error(std::errc::operation_not_permitted);
+  }
+  if (const auto why = node.image->opened()) return std::move(reply).error(why);
+  file.keep_cache = 1;
+  handles_.answer_open(std::move(reply), file, std::make_unique<ImageHandle>(std::move(node.image), owed_));
+}
+
+void Operations::open_text(Reply reply, const Node& node, fuse_file_info& file) {
+  if (wants_to_write(file)) return std::move(reply).error(std::errc::permission_denied);
+  hand_on();
+  file.direct_io = 1;
+  handles_.answer_open(std::move(reply), file, std::make_unique<TextHandle>(tree_.text(node.text_name)));
+}
+
+void Operations::open_control(Reply reply, fuse_file_info& file) {
+  file.direct_io = 1;
+  handles_.answer_open(std::move(reply), file, std::make_unique<ControlHandle>(control_));
+}
+
+void Operations::opendir(Reply reply, fuse_ino_t inode, fuse_file_info* file) {
+  handles_.answer_open(std::move(reply), *file, std::make_unique<FolderHandle>(files_.list(inode)));
+}
+
+void Operations::read(Reply reply, fuse_ino_t /*inode*/, std::size_t size, off_t offset, fuse_file_info* file) {
+  HandleTable::at(*file).read(std::move(reply), size, static_cast<std::uint64_t>(offset));
+}
+
+void Operations::write(Reply reply, fuse_ino_t /*inode*/, const char* data, std::size_t size, off_t offset,
+                       fuse_file_info* file) {
+  HandleTable::at(*file).write(std::move(reply), std::as_bytes(std::span(data, size)),
+                               static_cast<std::uint64_t>(offset));
+}
+
+void Operations::flush(Reply reply, fuse_ino_t /*inode*/, fuse_file_info* /*file*/) {
+  std::move(reply).done();
+}
+
+void Operations::fsync(Reply reply, fuse_ino_t /*inode*/, int /*data_only*/, fuse_file_info* file) {
+  HandleTable::at(*file).sync(std::move(reply));
+}
+
+void Operations::fallocate(Reply reply, fuse_ino_t /*inode*/, int /*mode*/, off_t /*offset*/, off_t /*length*/,
+                           fuse_file_info* /*file*/) {
+  // Never success without zeros: a loop device promises them to its filesystem. Refused so, it writes them itself.
+  std::move(reply).error(std::errc::operation_not_supported);
+}
+
+void Operations::release(Reply reply, fuse_ino_t /*inode*/, fuse_file_info* file) {
+  handles_.close(*file);
+  std::move(reply).done();
+}
+
+}  // namespace dmsnap

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <system_error>
+#include <unordered_map>
+
+#include "base/mutex.h"
+#include "fuse/libfuse.h"
+#include "fuse/reply.h"
+
+namespace dmsnap {
+
+/// What stands behind one open file or folder. The kernel calls from several threads at once; each call answers its
+/// reply, now or later. Gone means closed.
+class Handle {
+ public:
+  Handle() = default;
+  Handle(const Handle&) = delete;
+  Handle& operator=(const Handle&) = delete;
+  virtual ~Handle() = default;
+
+  /// Of a folder: its entries.
+  virtual void read(Reply reply, std::size_t size, std::uint64_t offset) = 0;
+  virtual void write(Reply reply, std::span<const std::byte> data, std::uint64_t offset);
+  /// Success where there is nothing to make durable.
+  virtual void sync(Reply reply);
+};
+
+/// The open handles: fuse_file_info::fh refers to them. It owns them, since a mount that ends need not release what is
+/// open: the last RELEASE is lost when its connection goes first.
+class HandleTable {
+ public:
+  /// Answers the open.
+  void answer_open(Reply reply, fuse_file_info& file, std::unique_ptr<Handle> handle) EXCLUDES(mutex_);
+  /// Takes no lock: the kernel uses no handle after its release.
+  static Handle& at(const fuse_file_info& file);
+  void close(const fuse_file_info& file) EXCLUDES(mutex_);
+  /// Once no request is in hand.
+  void close_all() EXCLUDES(mutex_);
+
+ private:
+  Mutex mutex_;
+  std::unordered_map<const Handle*, std::unique_ptr<Handle>> open_ GUARDED_BY(mutex_);
+};
+
+/// Answers with the part of a finished content that was asked for.
+void answer_part(Reply reply, std::span<const std::byte> content, std::size_t size, std::uint64_t offset);
+
+}  // namespace dmsnap

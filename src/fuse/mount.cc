@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "fuse/mount.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <poll.h>
+#include <spawn.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstdlib>
+#include <optional>
+#include <stdexcept>
+
+#include "base/log.h"
+#include "base/system_error.h"
+#include "base/unique_fd.h"
+#include "fuse/fuse_log.h"
+
+namespace dmsnap {
+
+namespace {
+
+/// Never asks the daemon, which may be the one that asks.
+std::optional<dev_t> device_at(const std::string& path) {
+  struct statx s {};
+  if (::statx(AT_FDCWD, path.c_str(), AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT, STATX_TYPE, &s) != 0) return std::nullopt;
+  return makedev(s.stx_dev_major, s.stx_dev_minor);
+}
+
+void check_fuse_device() {
+  const UniqueFd fd(::open("/dev/fuse", O_RDWR | O_CLOEXEC));
+  if (fd) return;
+  const bool missing = errno == ENOENT || errno == ENODEV || errno == ENXIO;
+  throw_errno(missing ? "/dev/fuse (is the kernel module loaded, 'modprobe fuse'? a container needs the device)"
+                      : "/dev/fuse (ask for the permission to use it)");
+}
+
+/// libfuse splits options at commas.
+std::string escaped(std::string_view value) {
+  std::string out;
+  for (const char c : value) {
+    if (c == ',' || c == '\\') out += '\\';
+    out += c;
+  }
+  return out;
+}
+
+std::string mount_options(const SessionOptions& options) {
+  std::string text = "subtype=dmsnap,default_permissions,nosuid,nodev,fsname=" +
+                     escaped(options.fsname.empty() ? "dmsnap" : options.fsname);
+  if (options.read_only) text += ",ro";
+  if (options.allow_other) text += ",allow_other";
+  return text;
+}
+
+fuse_session* new_session(const SessionOptions& options, const fuse_lowlevel_ops& table, void* operations) {
+  std::string program = "dmsnap";
+  std::string flag = "-o";
+  std::string values = mount_options(options);
+  std::array<char*, 4> arguments{program.data(), flag.data(), values.data(), nullptr};
+  fuse_args args = FUSE_ARGS_INIT(3, arguments.data());
+  fuse_session* const session = fuse_session_new(&args, &table, sizeof(table), operations);
+  fuse_opt_free_args(&args);
+  return session;
+}
+
+/// False when it could not even be started.
+bool run_fusermount(const std::string& mountpoint) {
+  std::array<std::string, 6> words{"fusermount3", "-u", "-z", "-q", "--", mountpoint};
+  std::array<char*, 7> arguments{};
+  for (std::size_t i = 0; i < words.size(); ++i) arguments[i] = words[i].data();
+  pid_t child = 0;
+  if (::posix_spawnp(&child, "fusermount3", nullptr, nullptr, arguments.data(), environ) != 0) return false;
+  while (::waitpid(child, nullptr, 0) < 0 && errno == EINTR) {
+  }
+  return true;
+}
+
+}  // namespace
+
+std::string absolute_mountpoint(const std::string& path) {
+  const std::unique_ptr<char, decltype(&std::free)> absolute(::realpath(path.c_str(), nullptr), &std::free);
+  if (!absolute) throw_errno("mount point " + path);
+  // The kernel would mount on a file, too.
+  struct stat s {};
+  if (::stat(absolute.get(), &s) != 0) throw_errno("mount point " + path);
+  if (!S_ISDIR(s.st_mode)) throw std::system_error(errc(std::errc::not_a_directory), "mount point " + path);
+  return absolute.get();
+}
+
+Mount::Mount(const SessionOptions& options, const fuse_lowlevel_ops& table, void* operations)
+    : mountpoint_(absolute_mountpoint(options.mountpoint)) {
+  check_fuse_device();
+  const FuseMessages messages;
+  session_.reset(new_session(options, table, operations));
+  if (session_ && fuse_session_mount(session_.get(), mountpoint_.c_str()) == 0) {
+    device_ = device_at(mountpoint_).value_or(0);
+    return;
+  }
+  throw std::runtime_error(
+      fmt::format("mount {}: {}", mountpoint_,
+                  messages.text().empty() ? "refused by fusermount3, which has said why" : messages.text()));
+}
+
+Mount::~Mount() {
+  bool take_out_too = false;
+  {
+    MutexLock lock(mutex_);
+    take_out_too = !detached_ && is_still_there();
+  }
+  // The connection first: an unmount may have to write pages, and nobody serves any more.
+  session_.reset();
+  if (take_out_too) take_out();
+}
+
+bool Mount::is_still_there() const {
+  pollfd connection{.fd = fuse_session_fd(session_.get()), .events = 0, .revents = 0};
+  if (::poll(&connection, 1, 0) == 1 && (connection.revents & POLLERR) != 0) return false;
+  const auto there = device_at(mountpoint_);
+  return !there || device_ == 0 || *there == device_;
+}
+
+void Mount::take_out() const {
+  if (::umount2(mountpoint_.c_str(), MNT_DETACH | UMOUNT_NOFOLLOW) == 0) return;
+  const auto why = last_error();
+  if (why == std::errc::operation_not_permitted && run_fusermount(mountpoint_)) return;
+  log::error("unmount {}: {}", mountpoint_, why.message());
+}
+
+void Mount::detach() {
+  MutexLock lock(mutex_);
+  if (detached_ || !is_still_there()) return;
+  take_out();
+  detached_ = device_ == 0 || device_at(mountpoint_) != device_;
+}
+
+}  // namespace dmsnap

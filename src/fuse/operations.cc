@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "fuse/operations.h"
+
+#include <exception>
+#include <utility>
+
+#include "base/log.h"
+#include "fuse/request_loop.h"
+
+namespace dmsnap {
+
+namespace {
+
+/// Images change only through this mount; who changes one from behind tells the kernel (Session::forget_content).
+constexpr double image_timeout_seconds = 1.0;
+
+double timeout_of(const Node& node) {
+  return node.is_volatile() ? 0.0 : image_timeout_seconds;
+}
+
+void want(fuse_conn_info& connection, unsigned capabilities) {
+  connection.want |= capabilities & connection.capable;
+}
+
+}  // namespace
+
+/// From libfuse's C callback to a method: the boundary that no exception crosses.
+template <class... Args, void (Operations::*method)(Reply, Args...)>
+struct Operations::Entry<method> {
+  static void call(fuse_req_t request, Args... args) noexcept {
+    auto* const self = static_cast<Operations*>(fuse_req_userdata(request));
+    try {
+      (self->*method)(Reply(request), args...);
+    } catch (const std::exception& why) {
+      log::error("request answered with EIO: {}", why.what());
+    }
+  }
+};
+
+Operations::Operations(ExportedTree& tree, ControlHandler& control, bool open_to_others, std::string mountpoint)
+    : tree_(tree),
+      control_(control),
+      mountpoint_(std::move(mountpoint)),
+      owed_(std::make_shared<OwedAnswers>()),
+      files_(tree, open_to_others) {}
+
+fuse_lowlevel_ops Operations::table() {
+  fuse_lowlevel_ops ops{};
+  ops.init = init;
+  ops.lookup = Entry<&Operations::lookup>::call;
+  ops.forget = Entry<&Operations::forget>::call;
+  ops.getattr = Entry<&Operations::getattr>::call;
+  ops.setattr = Entry<&Operations::setattr>::call;
+  ops.statfs = Entry<&Operations::statfs>::call;
+  ops.open = Entry<&Operations::open>::call;
+  ops.read = Entry<&Operations::read>::call;
+  ops.write = Entry<&Operations::write>::call;
+  ops.flush = Entry<&Operations::flush>::call;
+  ops.fsync = Entry<&Operations::fsync>::call;
+  ops.fallocate = Entry<&Operations::fallocate>::call;
+  ops.release = Entry<&Operations::release>::call;
+  ops.opendir = Entry<&Operations::opendir>::call;
+  ops.readdir = Entry<&Operations::read>::call;
+  ops.fsyncdir = Entry<&Operations::fsync>::call;
+  ops.releasedir = Entry<&Operations::release>::call;
+  ops.create = Entry<&Operations::create>::call;
+  ops.mknod = Entry<&Operations::mknod>::call;
+  ops.mkdir = Entry<&Operations::mkdir>::call;
+  ops.symlink = Entry<&Operations::symlink>::call;
+  ops.link = Entry<&Operations::link>::call;
+  ops.rename = Entry<&Operations::rename>::call;
+  ops.unlink = Entry<&Operations::unlink>::call;
+  ops.rmdir = Entry<&Operations::rmdir>::call;
+  return ops;
+}
+
+void Operations::init(void* /*operations*/, fuse_conn_info* connection) {
+  want(*connection, FUSE_CAP_ASYNC_READ | FUSE_CAP_ASYNC_DIO | FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_EXPLICIT_INVAL_DATA);
+  // With AUTO_INVAL_DATA a new mtime drops the page cache; WRITEBACK_CACHE would acknowledge writes before we see them;
+  // splicing costs more calls than copying costs time.
+  connection->want &= ~static_cast<unsigned>(FUSE_CAP_AUTO_INVAL_DATA | FUSE_CAP_WRITEBACK_CACHE |
+                                             FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE);
+  connection->max_write = 1 << 20;
+  connection->max_background = 128;
+  connection->congestion_threshold = 96;
+}
+
+void Operations::finish() {
+  owed_->wait();
+  handles_.close_all();
+}
+
+void Operations::lookup(Reply reply, fuse_ino_t folder, const char* name) {
+  const auto found = files_.find(folder, name);
+  if (!found) return std::move(reply).error(found.error());
+  fuse_entry_param entry{};
+  entry.ino = found->inode;
+  entry.attr = files_.attributes(*found);
+  entry.attr_timeout = timeout_of(*found);
+  entry.entry_timeout = image_timeout_seconds;
+  std::move(reply).entry(entry);
+}
+
+void Operations::forget(Reply reply, fuse_ino_t inode, std::uint64_t lookups) {
+  files_.forget(inode, lookups);
+  std::move(reply).none();
+}
+
+void Operations::getattr(Reply reply, fuse_ino_t inode, fuse_file_info* /*file*/) {
+  const auto node = files_.node(inode);
+  if (!node) return std::move(reply).error(node.error());
+  std::move(reply).attributes(files_.attributes(*node), timeout_of(*node));
+}
+
+void Operations::setattr(Reply reply, fuse_ino_t inode, struct stat* wanted, int which, fuse_file_info* /*file*/) {
+  const auto node = files_.node(inode);
+  if (!node) return std::move(reply).error(node.error());
+  const struct stat present = files_.attributes(*node);
+  const bool owner_or_mode = (which & (FUSE_SET_ATTR_MODE | FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID)) != 0;
+  const bool other_size = (which & FUSE_SET_ATTR_SIZE) != 0 && wanted->st_size != present.st_size;
+  if (owner_or_mode || other_size) return std::move(reply).error(std::errc::operation_not_permitted);
+  std::move(reply).attributes(present, timeout_of(*node));
+}
+
+void Operations::statfs(Reply reply, fuse_ino_t /*inode*/) {
+  hand_on();
+  struct statvfs s {};
+  if (const auto why = tree_.statfs(s)) return std::move(reply).error(why);
+  std::move(reply).filesystem(s);
+}
+
+}  // namespace dmsnap

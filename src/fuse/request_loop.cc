@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "fuse/request_loop.h"
+
+#include <pthread.h>
+#include <signal.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdlib>
+#include <string>
+#include <utility>
+
+#include "base/log.h"
+#include "base/system_error.h"
+
+namespace dmsnap {
+
+namespace {
+
+/// The loop for which this thread has the reading role.
+constinit thread_local RequestLoop* reading_for = nullptr;
+
+/// libfuse allocates it at the first read and knows how large it must be.
+struct RequestBuffer {
+  RequestBuffer() = default;
+  RequestBuffer(const RequestBuffer&) = delete;
+  RequestBuffer& operator=(const RequestBuffer&) = delete;
+  ~RequestBuffer() { std::free(buffer.mem); }
+  fuse_buf buffer{};
+};
+
+/// Threads inherit the mask of the one that starts them.
+class AllSignalsBlocked {
+ public:
+  AllSignalsBlocked() {
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before_);
+  }
+  AllSignalsBlocked(const AllSignalsBlocked&) = delete;
+  AllSignalsBlocked& operator=(const AllSignalsBlocked&) = delete;
+  ~AllSignalsBlocked() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+
+ private:
+  sigset_t before_;
+};
+
+}  // namespace
+
+void hand_on() {
+  if (RequestLoop* const loop = std::exchange(reading_for, nullptr)) loop->pass_role();
+}
+
+RequestLoop::RequestLoop(fuse_session& session, unsigned max_threads)
+    : session_(session), max_threads_(std::max(max_threads, 1U)) {}
+
+void RequestLoop::run() {
+  std::vector<std::thread> threads;
+  std::error_code outcome;
+  {
+    MutexLock lock(mutex_);
+    start_thread();
+    all_gone_.wait(mutex_, [this]() NO_THREAD_SAFETY_ANALYSIS { return running_ == 0; });
+    threads.swap(threads_);
+    outcome = outcome_;
+  }
+  for (auto& thread : threads) thread.join();
+  if (outcome) throw std::system_error(outcome, "read requests from /dev/fuse");
+}
+
+void RequestLoop::start_thread() {
+  const AllSignalsBlocked blocked;
+  const auto number = static_cast<unsigned>(threads_.size());
+  threads_.emplace_back([this, number] { work(number); });
+  ++running_;
+}
+
+void RequestLoop::work(unsigned number) {
+  pthread_setname_np(pthread_self(), ("dmsnap-fuse-" + std::to_string(number)).c_str());
+  RequestBuffer request;
+  while (take_role()) {
+    while (reading_for == this && serve_one(request.buffer)) {
+    }
+  }
+  MutexLock lock(mutex_);
+  if (--running_ == 0) all_gone_.notify_all();
+}
+
+bool RequestLoop::serve_one(fuse_buf& buffer) {
+  // Set without an end of the connection when INIT was refused; libfuse has logged why.
+  if (fuse_session_exited(&session_) != 0) {
+    end(errc(std::errc::protocol_error));
+    return false;
+  }
+  const int got = fuse_session_receive_buf(&session_, &buffer);
+  if (got == -EINTR || got == -EAGAIN) return true;
+  if (got <= 0) {
+    end({-got, std::generic_category()});
+    return false;
+  }
+  fuse_session_process_buf(&session_, &buffer);
+  return true;
+}
+
+bool RequestLoop::take_role() {
+  MutexLock lock(mutex_);
+  ++idle_;
+  role_free_.wait(mutex_, [this]() NO_THREAD_SAFETY_ANALYSIS { return !role_taken_ || ended_; });
+  --idle_;
+  if (ended_) return false;
+  role_taken_ = true;
+  reading_for = this;
+  return true;
+}
+
+void RequestLoop::pass_role() {
+  MutexLock lock(mutex_);
+  role_taken_ = false;
+  if (idle_ > 0) {
+    role_free_.notify_one();
+  } else if (threads_.size() < max_threads_) {
+    try {
+      start_thread();
+    } catch (const std::system_error& why) {
+      // The role stays free: the next thread that is done takes it.
+      log::warning("no further thread for requests: {}", why.what());
+    }
+  }
+}
+
+void RequestLoop::end(std::error_code why) {
+  reading_for = nullptr;
+  MutexLock lock(mutex_);
+  ended_ = true;
+  outcome_ = why;
+  role_free_.notify_all();
+}
+
+}  // namespace dmsnap

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#pragma once
+
+#include <cstddef>
+#include <system_error>
+#include <thread>
+#include <vector>
+
+#include "base/mutex.h"
+#include "fuse/libfuse.h"
+
+namespace dmsnap {
+
+/// Requests that move at least this much are worth a second core: their handlers hand on first.
+inline constexpr std::size_t large_request = 128 * 1024;
+
+/// Called by a handler before anything that may wait, or that takes long: another thread reads the next request from
+/// now on. Does nothing when this thread has handed on already, or serves no loop. Call it with no lock held.
+void hand_on();
+
+/// Reads and handles the requests of a session: leader and followers.
+///
+/// One thread at a time has the *reading role*. It reads a request, handles it and reads the next, so that at queue
+/// depth 1 no thread ever wakes another: 4 KiB round trips are nearly all context switch. A handler that has to wait
+/// gives the role away (hand_on) to an idle thread, or a new one up to the limit; afterwards its thread is a follower.
+/// With all threads waiting, requests stay in the kernel until one comes back. Threads are never given back before the
+/// end.
+class RequestLoop {
+ public:
+  RequestLoop(fuse_session& session, unsigned max_threads);
+  RequestLoop(const RequestLoop&) = delete;
+  RequestLoop& operator=(const RequestLoop&) = delete;
+
+  /// Blocks until the connection has ended and every handler has returned. Once. The threads are called
+  /// `dmsnap-fuse-N` and take no signals. Throws std::system_error when requests cannot be read, for another reason
+  /// than the end of the mount.
+  void run() EXCLUDES(mutex_);
+
+ private:
+  friend void hand_on();
+
+  void work(unsigned number);
+  bool serve_one(fuse_buf& buffer);
+  bool take_role() EXCLUDES(mutex_);
+  void pass_role() EXCLUDES(mutex_);
+  void end(std::error_code why) EXCLUDES(mutex_);
+  void start_thread() REQUIRES(mutex_);
+
+  fuse_session& session_;
+  const unsigned max_threads_;
+
+  Mutex mutex_;
+  CondVar role_free_;
+  CondVar all_gone_;
+  bool role_taken_ GUARDED_BY(mutex_) = false;
+  bool ended_ GUARDED_BY(mutex_) = false;
+  unsigned idle_ GUARDED_BY(mutex_) = 0;
+  unsigned running_ GUARDED_BY(mutex_) = 0;
+  std::error_code outcome_ GUARDED_BY(mutex_);
+  std::vector<std::thread> threads_ GUARDED_BY(mutex_);
+};
+
+}  // namespace dmsnap

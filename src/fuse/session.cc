@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "fuse/session.h"
+
+#include <utility>
+
+#include "fuse/cache_invalidator.h"
+#include "fuse/file_tree.h"
+#include "fuse/mount.h"
+#include "fuse/operations.h"
+#include "fuse/request_loop.h"
+
+namespace dmsnap {
+
+/// In the order of dependence: what comes later uses what comes earlier, and goes first.
+struct Session::Parts {
+  Parts(ExportedTree& tree, ControlHandler& control, const SessionOptions& options)
+      : operations(tree, control, options.allow_other, absolute_mountpoint(options.mountpoint)),
+        mount(options, Operations::table(), &operations),
+        loop(mount.session(), options.max_threads),
+        invalidator(mount.session()) {}
+
+  Operations operations;
+  Mount mount;
+  RequestLoop loop;
+  CacheInvalidator invalidator;
+};
+
+Session::Session(ExportedTree& tree, ControlHandler& control, const SessionOptions& options)
+    : parts_(std::make_unique<Parts>(tree, control, options)) {}
+
+Session::~Session() = default;
+
+void Session::run() {
+  try {
+    parts_->loop.run();
+  } catch (...) {
+    parts_->operations.finish();
+    throw;
+  }
+  parts_->operations.finish();
+}
+
+void Session::detach() {
+  parts_->mount.detach();
+}
+
+void Session::forget_content(std::uint64_t file_id, Completion done) {
+  parts_->invalidator.content(file_id, std::move(done));
+}
+
+void Session::forget_name(std::string_view snapshot, Completion done) {
+  parts_->invalidator.name(snapshots_inode, snapshot, std::move(done));
+}
+
+}  // namespace dmsnap

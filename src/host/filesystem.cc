@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "host/filesystem.h"
+
+#include <blkid/blkid.h>
+#include <sys/utsname.h>
+
+#include <cstdio>
+#include <memory>
+
+namespace dmsnap {
+
+namespace {
+
+struct FreeProbe {
+  void operator()(blkid_probe probe) const { blkid_free_probe(probe); }
+};
+using Probe = std::unique_ptr<std::remove_pointer_t<blkid_probe>, FreeProbe>;
+
+/// Before Linux 6.7 btrfs takes two devices with one UUID for one filesystem.
+bool btrfs_mounts_twins() {
+  utsname system;
+  int major = 0;
+  int minor = 0;
+  if (::uname(&system) != 0 || std::sscanf(system.release, "%d.%d", &major, &minor) != 2) return false;
+  return major > 6 || (major == 6 && minor >= 7);
+}
+
+}  // namespace
+
+std::string filesystem_type(int fd) {
+  const Probe probe(blkid_new_probe());
+  if (!probe || blkid_probe_set_device(probe.get(), fd, 0, 0) != 0) return {};
+  blkid_probe_enable_superblocks(probe.get(), 1);
+  blkid_probe_set_superblocks_flags(probe.get(), BLKID_SUBLKS_TYPE | BLKID_SUBLKS_USAGE);
+  const char* usage = nullptr;
+  const char* type = nullptr;
+  if (blkid_do_safeprobe(probe.get()) != 0) return {};
+  if (blkid_probe_lookup_value(probe.get(), "USAGE", &usage, nullptr) != 0 || std::string(usage) != "filesystem")
+    return {};
+  if (blkid_probe_lookup_value(probe.get(), "TYPE", &type, nullptr) != 0) return {};
+  return type;
+}
+
+std::string mount_hint(const std::string& type, const std::string& path) {
+  if (type == "xfs") return "mount -o loop,nouuid " + path + " DIRECTORY";
+  if (type == "btrfs" && !btrfs_mounts_twins()) {
+    return "mount -o loop " + path + " DIRECTORY (unmount the origin first: Linux before 6.7 cannot mount both)";
+  }
+  return "mount -o loop " + path + " DIRECTORY";
+}
+
+}  // namespace dmsnap

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#pragma once
+
+#include <sys/stat.h>
+#include <sys/types.h>
+
+#include <string>
+#include <vector>
+
+namespace dmsnap {
+
+/// A loop device in use.
+struct LoopDevice {
+  std::string name;          ///< "loop3"
+  dev_t device = 0;          ///< its own number
+  std::string backing_path;  ///< as the kernel sees it now: follows a rename; ends in " (deleted)" after an unlink
+
+  std::string path() const { return "/dev/" + name; }
+};
+
+/// Every loop device that has a backing file. Reads /sys only: asks neither the devices nor the files behind them, so
+/// it never hangs.
+std::vector<LoopDevice> loop_devices();
+
+/// True when the loop device is backed by this file or block device. It is asked of the device itself, which knows the
+/// file's identity whatever happened to its path; where the device may not be opened, the path is compared.
+bool is_backed_by(const LoopDevice& loop, const struct stat& file);
+
+}  // namespace dmsnap

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#pragma once
+
+#include <sys/types.h>
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace dmsnap {
+
+/// What `findmnt` and we call a mount of dmsnap.
+inline constexpr std::string_view dmsnap_filesystem = "fuse.dmsnap";
+
+/// One line of /proc/self/mountinfo.
+struct Mount {
+  dev_t device = 0;   ///< st_dev of what it shows
+  std::string point;  ///< absolute path
+  std::string type;   ///< "ext4", "fuse.dmsnap"
+  std::string source;
+};
+
+/// Every mount of this mount namespace, in the order in which they were made. Asks no filesystem, so it never hangs.
+/// Empty when /proc is not there.
+std::vector<Mount> mount_table();
+
+/// One line of that file; nothing when it is none.
+std::optional<Mount> parse_mount(std::string_view line);
+
+/// `text` with the escapes of /proc files (\040 for a space) undone.
+std::string unescape(std::string_view text);
+
+}  // namespace dmsnap

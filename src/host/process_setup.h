@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#pragma once
+
+namespace dmsnap {
+
+// What a daemon below a block device should do for itself. Each tells whether it worked; to fail is no error, since it
+// takes privileges. Call them before the first thread: the first is inherited by threads, not shared.
+
+/// PR_SET_IO_FLUSHER (Linux 5.6, needs CAP_SYS_RESOURCE): when memory is short the kernel does not make this process
+/// wait for writes that only this process can carry out.
+bool set_io_flusher();
+
+/// mlockall(2) of what is touched from now on: a page that is swapped out may need this very process to come back.
+bool lock_memory();
+
+}  // namespace dmsnap

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#pragma once
+
+#include <string>
+
+#include "base/unique_fd.h"
+#include "set/file_lock.h"
+#include "set/set_folder.h"
+
+namespace dmsnap {
+
+/// The lock of a set: file `lock` in its folder, locked for as long as this object lives, and no longer than the
+/// process does, however that ends. A child made by fork() keeps the lock until it closes its descriptors. The file
+/// holds "PID" or "PID MOUNTPOINT" of an exclusive holder, for people only: the text is never what decides.
+class SetLock {
+ public:
+  /// Takes the lock and records this process. Throws SetError that names the holder when somebody else has it,
+  /// std::system_error when the file cannot be made or locked. A shared lock in a folder that cannot be written and
+  /// has no lock file locks nothing.
+  SetLock(const SetFolder& folder, LockMode mode, const std::string& mountpoint);
+
+  /// Records this process again, after a fork, or with a mountpoint. Does nothing for a shared lock. Not durable, and
+  /// a failure is no error.
+  void record_holder(const std::string& mountpoint) const;
+
+ private:
+  UniqueFd fd_;
+  LockMode mode_;
+};
+
+}  // namespace dmsnap

@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "set/set_record.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <initializer_list>
+#include <limits>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "dmsnap/units.h"
+#include "set/names.h"
+#include "set/set_error.h"
+
+namespace dmsnap {
+
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+[[noreturn]] void damaged(const std::string& file, const std::string& what) {
+  throw SetError(
+      fmt::format("{}: damaged: {}; nothing was changed: put back a good copy of it, or move the whole folder away "
+                  "and open its COW files with --attach NAME=FILE",
+                  file, what));
+}
+
+/// Members of one JSON object, checked as they are taken. `place` is what messages call it ("snapshots[2].").
+class Members {
+ public:
+  Members(const Json& object, std::string place, const std::string& file)
+      : object_(object), place_(std::move(place)), file_(file) {
+    if (!object.is_object()) {
+      wrong(place_.empty() ? "the file" : place_.substr(0, place_.size() - 1), "an object", object);
+    }
+  }
+
+  const Json& get(const char* name) const {
+    const auto found = object_.find(name);
+    if (found == object_.end()) damaged(file_, fmt::format("{}{} is missing", place_, name));
+    return *found;
+  }
+  const Json* find(const char* name) const {
+    const auto found = object_.find(name);
+    return found == object_.end() ? nullptr : &*found;
+  }
+  std::string text(const char* name) const {
+    const Json& value = get(name);
+    if (!value.is_string()) wrong(place_ + name, "a string", value);
+    return value.get<std::string>();
+  }
+  bool flag(const char* name) const {
+    const Json& value = get(name);
+    if (!value.is_boolean()) wrong(place_ + name, "true or false", value);
+    return value.get<bool>();
+  }
+  std::uint64_t number(const char* name, std::uint64_t most = std::numeric_limits<std::uint64_t>::max()) const {
+    const Json& value = get(name);
+    if (!value.is_number_unsigned()) wrong(place_ + name, "a whole number", value);
+    const auto n = value.get<std::uint64_t>();
+    if (n > most) bad(name, "is too large");
+    return n;
+  }
+  Moment moment(const char* name) const {
+    const auto moment = from_iso(text(name));
+    if (!moment) bad(name, "is no time like 2024-05-06T07:08:09.123456789Z");
+    return *moment;
+  }
+  void only(std::initializer_list<std::string_view> known) const {
+    for (const auto& [name, value] : object_.items()) {
+      if (std::ranges::find(known, name) != known.end()) continue;
+      throw SetError(
+          fmt::format("{}: has \"{}{}\", which this dmsnap does not know; nothing was changed: use the newer dmsnap "
+                      "that wrote it",
+                      file_, place_, name));
+    }
+  }
+  [[noreturn]] void bad(const char* name, const std::string& what) const {
+    damaged(file_, fmt::format("{}{} {}", place_, name, what));
+  }
+
+ private:
+  [[noreturn]] void wrong(const std::string& where, const char* expected, const Json& value) const {
+    damaged(file_, fmt::format("{} should be {}, not {}", where, expected, value.type_name()));
+  }
+
+  const Json& object_;
+  const std::string place_;
+  const std::string& file_;
+};
+
+SnapshotRecord decode_snapshot(const Json& json, std::size_t index, const std::string& file) {
+  const Members members(json, fmt::format("snapshots[{}].", index), file);
+  members.only({"name", "type", "chunk_sectors", "cow_sectors", "created", "read_only", "path", "invalid"});
+  SnapshotRecord record;
+  record.name = members.text("name");
+  if (const auto problem = name_problem(record.name)) members.bad("name", *problem);
+  record.type = members.text("type");
+  if (record.type != "P" && record.type != "PO" && record.type != "N") members.bad("type", "is none of P, PO, N");
+  record.chunk_sectors = static_cast<std::uint32_t>(members.number("chunk_sectors", ChunkGeometry::max_sectors));
+  if (!ChunkGeometry::valid(record.chunk_sectors)) members.bad("chunk_sectors", "is no power of two");
+  record.cow_sectors = members.number("cow_sectors", std::numeric_limits<std::int64_t>::max() / sector_bytes);
+  record.created = members.moment("created");
+  record.read_only = members.flag("read_only");
+  if (members.find("path")) {
+    record.path = members.text("path");
+    if (!record.path.starts_with('/')) members.bad("path", "is not absolute");
+  }
+  if (members.find("invalid")) record.invalid = members.text("invalid");
+  return record;
+}
+
+Json encode_snapshot(const SnapshotRecord& record) {
+  Json json{{"name", record.name},
+            {"type", record.type},
+            {"chunk_sectors", record.chunk_sectors},
+            {"cow_sectors", record.cow_sectors},
+            {"created", to_iso(record.created)},
+            {"read_only", record.read_only}};
+  if (record.attached()) {
+    try {
+      static_cast<void>(Json(record.path).dump());
+    } catch (const Json::type_error&) {
+      throw SetError(record.path + ": the path is not UTF-8 and cannot be recorded: rename it, then attach it again");
+    }
+    json["path"] = record.path;
+  }
+  if (record.invalid) json["invalid"] = *record.invalid;
+  return json;
+}
+
+Json parse(std::string_view text, const std::string& file) {
+  if (text.empty()) damaged(file, "it is empty");
+  try {
+    return Json::parse(text);
+  } catch (const Json::parse_error& error) {
+    const std::string_view what = error.what();
+    const auto place = what.find("] ");
+    damaged(file, std::string(place == what.npos ? what : what.substr(place + 2)));
+  }
+}
+
+std::optional<OriginSeal> decode_state(const Members& members, const std::string& file) {
+  const std::string state = members.text("state");
+  if (state == "open") return std::nullopt;
+  if (state != "closed") members.bad("state", "is neither open nor closed");
+  const Members seal(members.get("closed"), "closed.", file);
+  seal.only({"mtime", "fingerprint"});
+  return OriginSeal{.mtime = seal.moment("mtime"), .fingerprint = seal.text("fingerprint")};
+}
+
+void check_format(const Members& members, const std::string& file) {
+  const auto version = members.number("format");
+  if (version == SetRecord::format) return;
+  throw SetError(
+      fmt::format("{}: has format {}, this dmsnap knows format {} only; nothing was changed: use the dmsnap that "
+                  "wrote it",
+                  file, version, SetRecord::format));
+}
+
+}  // namespace
+
+const SnapshotRecord* SetRecord::find(std::string_view name) const {
+  const auto found = std::ranges::find(snapshots, name, &SnapshotRecord::name);
+  return found == snapshots.end() ? nullptr : &*found;
+}
+
+SnapshotRecord* SetRecord::find(std::string_view name) {
+  const auto found = std::ranges::find(snapshots, name, &SnapshotRecord::name);
+  return found == snapshots.end() ? nullptr : &*found;
+}
+
+void SetRecord::erase(std::string_view name) {
+  std::erase_if(snapshots, [&](const SnapshotRecord& record) { return record.name == name; });
+}
+
+std::string encode_set_record(const SetRecord& record) {
+  Json json{{"format", SetRecord::format},
+            {"origin", Json{{"path", record.origin},
+                            {"size_bytes", record.origin_bytes},
+                            {"device", record.device},
+                            {"inode", record.inode}}},
+            {"state", record.seal ? "closed" : "open"}};
+  if (record.seal) {
+    json["closed"] = Json{{"mtime", to_iso(record.seal->mtime)}, {"fingerprint", record.seal->fingerprint}};
+  }
+  json["snapshots"] = Json::array();
+  for (const auto& snapshot : record.snapshots) json["snapshots"].push_back(encode_snapshot(snapshot));
+  return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
+SetRecord decode_set_record(std::string_view text, const std::string& file) {
+  const Json json = parse(text, file);
+  const Members members(json, "", file);
+  check_format(members, file);
+  members.only({"format", "origin", "state", "closed", "snapshots"});
+  const Members origin(members.get("origin"), "origin.", file);
+  origin.only({"path", "size_bytes", "device", "inode"});
+  SetRecord record;
+  record.origin = origin.text("path");
+  record.origin_bytes = origin.number("size_bytes");
+  record.device = origin.number("device");
+  record.inode = origin.number("inode");
+  record.seal = decode_state(members, file);
+  const Json& list = members.get("snapshots");
+  if (!list.is_array()) members.bad("snapshots", "should be a list");
+  std::set<std::string> names;
+  for (const auto& entry : list) {
+    record.snapshots.push_back(decode_snapshot(entry, record.snapshots.size(), file));
+    const std::string& name = record.snapshots.back().name;
+    if (!names.insert(name).second) members.bad("snapshots", "lists " + name + " twice");
+  }
+  return record;
+}
+
+}  // namespace dmsnap

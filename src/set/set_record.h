@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "set/iso_time.h"
+
+namespace dmsnap {
+
+/// One snapshot of a set.
+struct SnapshotRecord {
+  std::string name;
+  std::string type = "PO";          ///< P, PO or N, as in a dm-snapshot table
+  std::uint32_t chunk_sectors = 8;  ///< ChunkGeometry::valid()
+  std::uint64_t cow_sectors = 0;    ///< logical size of the COW file or device
+  Moment created;
+  bool read_only = false;
+  std::string path;                    ///< absolute, when the COW is attached in place; empty: NAME.cow in the folder
+  std::optional<std::string> invalid;  ///< why the snapshot is invalid whatever its header says
+
+  bool attached() const { return !path.empty(); }
+  bool operator==(const SnapshotRecord&) const = default;
+};
+
+/// What the origin looked like when it was last closed.
+struct OriginSeal {
+  Moment mtime;  ///< 1970 for a block device, which has none
+  std::string fingerprint;
+  bool operator==(const OriginSeal&) const = default;
+};
+
+/// All that `set.json` says. A plain value.
+struct SetRecord {
+  static constexpr int format = 1;
+
+  std::string origin;  ///< path
+  std::uint64_t origin_bytes = 0;
+  std::uint64_t device = 0;  ///< st_dev and st_ino: only mentioned to people, a set may be copied with its origin
+  std::uint64_t inode = 0;
+  std::optional<OriginSeal> seal;  ///< the state is "closed" with it, "open" without
+  std::vector<SnapshotRecord> snapshots;
+
+  const SnapshotRecord* find(std::string_view name) const;
+  SnapshotRecord* find(std::string_view name);
+  void erase(std::string_view name);
+  bool operator==(const SetRecord&) const = default;
+};
+
+/// `set.json`: indented JSON, members in a fixed order, ends with a newline. Bytes of the origin's path or of a reason
+/// that are no UTF-8 are replaced; an attached path like that throws SetError, since it must be found again.
+std::string encode_set_record(const SetRecord& record);
+
+/// The reverse. `file` is named in messages. Throws SetError when the text is damaged (what is wrong, and where), of an
+/// unknown format, or has members that this version does not know and could only lose.
+SetRecord decode_set_record(std::string_view text, const std::string& file);
+
+}  // namespace dmsnap

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+
+#include <utility>
+
+#include "base/system_error.h"
+#include "dmsnap/units.h"
+#include "set/image_format.h"
+#include "set/names.h"
+#include "set/open_file.h"
+#include "set/snapshot_set.h"
+
+namespace dmsnap {
+
+namespace {
+
+/// What a path or descriptor stands for: two names of one device are the same.
+struct Identity {
+  bool block_device = false;
+  dev_t device = 0;
+  ino_t inode = 0;
+  bool operator==(const Identity&) const = default;
+};
+
+Identity identity_of(const struct stat& status) {
+  if (S_ISBLK(status.st_mode)) return {.block_device = true, .device = status.st_rdev};
+  return {.device = status.st_dev, .inode = status.st_ino};
+}
+
+Identity identity_of(int fd, const std::string& path) {
+  struct stat status {};
+  if (::fstat(fd, &status) != 0) throw_errno(path);
+  return identity_of(status);
+}
+
+/// Of a COW file or device; throws when it is something else.
+std::uint64_t checked_bytes(int fd, const std::string& path) {
+  struct stat status {};
+  if (::fstat(fd, &status) != 0) throw_errno(path);
+  if (S_ISREG(status.st_mode)) return static_cast<std::uint64_t>(status.st_size);
+  std::uint64_t bytes = 0;
+  if (!S_ISBLK(status.st_mode))
+    throw SetError(path + " is neither a file nor a block device; name a COW file or device");
+  if (::ioctl(fd, BLKGETSIZE64, &bytes) != 0) throw_errno(path + ": asking for its size");
+  return bytes;
+}
+
+void lock_store(int fd, bool shared, const std::string& path) {
+  if (lock_file(fd, shared ? LockMode::shared : LockMode::exclusive, path)) return;
+  throw SetError(fmt::format("{} is in use by another program, which has locked it; stop that first: fuser -v {}", path,
+                             shell_word(path)));
+}
+
+UniqueFd open_path(const std::string& path, bool read_only) {
+  struct stat status {};
+  if (::stat(path.c_str(), &status) != 0) throw_errno(path);
+  const int claim = S_ISBLK(status.st_mode) && !read_only ? O_EXCL : 0;
+  const int access = read_only ? O_RDONLY : O_RDWR;
+  UniqueFd fd = open_file_at(AT_FDCWD, path, access | claim);
+  if (!fd && errno == EBUSY)
+    throw SetError(path + " is in use (mounted, or part of another device); release it first: see lsblk");
+  if (!fd) throw_errno(path);
+  return fd;
+}
+
+}  // namespace
+
+UniqueFd SnapshotSet::open_store(const std::string& name) const {
+  MutexLock lock(mutex_);
+  const SnapshotRecord& record = listed(name);
+  const bool read_only = !read_only_reason_.empty();
+  const std::string path = record.attached() ? record.path : folder_->path_of(file_of(record));
+  if (!has_file(record)) {
+    throw SetError(
+        fmt::format("{}, the COW file of snapshot {}, is missing; put it back, or remove the snapshot", path, name));
+  }
+  UniqueFd fd = record.attached() ? open_path(path, read_only)
+                                  : folder_->open_file(file_of(record), read_only ? O_RDONLY : O_RDWR);
+  const std::uint64_t bytes = checked_bytes(fd.get(), path);
+  if (bytes < record.cow_sectors * sector_bytes) {
+    throw SetError(
+        fmt::format("{}, the COW file of snapshot {}, has {} bytes, should have {}: it was cut off; put back a copy, "
+                    "or remove the snapshot",
+                    path, name, bytes, record.cow_sectors * sector_bytes));
+  }
+  lock_store(fd.get(), read_only, path);
+  return fd;
+}
+
+void SnapshotSet::check_attachable(const std::string& name, const std::string& path, int fd) const {
+  const Identity own = identity_of(fd, path);
+  if (own == identity_of(origin_.fd(), origin_.path())) {
+    throw SetError(path + " is the origin itself; name the COW file that belongs to it");
+  }
+  if (path.starts_with(folder_path_ + "/")) {
+    throw SetError(
+        fmt::format("{} lies in the folder of the set, which is the set's own; move it elsewhere first", path));
+  }
+  for (const auto& other : record_.snapshots) {
+    struct stat status {};
+    const std::string file = other.attached() ? other.path : folder_->path_of(file_of(other));
+    if (other.name == name || ::stat(file.c_str(), &status) != 0 || identity_of(status) != own) continue;
+    throw SetError(fmt::format("{} is the COW of snapshot {} already; remove that first", path, other.name));
+  }
+}
+
+UniqueFd SnapshotSet::open_attached(const std::string& name, const std::string& given) const {
+  const std::string path = resolve_path(given);
+  const bool read_only = !read_only_reason_.empty();
+  MutexLock lock(mutex_);
+  check_name(name);
+  const SnapshotRecord* known = record_.find(name);
+  if (known != nullptr && !known->attached()) check_free(name);
+  if (known != nullptr && known->path != path && has_file(*known)) {
+    throw SetError(fmt::format("snapshot {} is attached from {}; remove it first (dmsnap remove), or take another name",
+                               name, known->path));
+  }
+  UniqueFd fd = open_path(path, read_only);
+  static_cast<void>(checked_bytes(fd.get(), path));
+  check_attachable(name, path, fd.get());
+  lock_store(fd.get(), read_only, path);
+  return fd;
+}
+
+void SnapshotSet::add_attached(SnapshotRecord record) {
+  record.path = resolve_path(record.path);
+  MutexLock lock(mutex_);
+  check_name(record.name);
+  SetRecord next = record_;
+  if (SnapshotRecord* known = next.find(record.name); known == nullptr) {
+    next.snapshots.push_back(record);
+  } else if (!known->attached()) {
+    check_free(record.name);
+  } else if (known->path == record.path) {
+    return;
+  } else {
+    known->path = record.path;
+  }
+  if (read_only_reason_.empty()) {
+    check_compared();
+    replace(std::move(next), RecordFile::Reserve::keep);
+  } else {
+    record_ = std::move(next);
+  }
+  std::erase(missing_, record.name);
+}
+
+}  // namespace dmsnap

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#pragma once
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <latch>
+#include <string>
+#include <thread>
+
+#include "base/unique_fd.h"
+#include "fuse/memory_tree.h"
+#include "fuse/session.h"
+
+namespace dmsnap::test {
+
+/// Replies to each request with the request in brackets.
+class EchoControl final : public ControlHandler {
+ public:
+  std::string handle(std::string_view request) override {
+    ++handled;
+    return "[" + std::string(request) + "]\n";
+  }
+  std::atomic<unsigned> handled = 0;
+};
+
+class TempFolder {
+ public:
+  TempFolder() {
+    char name[] = "/tmp/dmsnap-fuse-test-XXXXXX";
+    if (::mkdtemp(name) == nullptr) throw_errno("mkdtemp");
+    path_ = name;
+  }
+  TempFolder(const TempFolder&) = delete;
+  TempFolder& operator=(const TempFolder&) = delete;
+  ~TempFolder() { ::rmdir(path_.c_str()); }
+  const std::string& path() const { return path_; }
+
+ private:
+  std::string path_;
+};
+
+inline bool can_mount() {
+  return UniqueFd(::open("/dev/fuse", O_RDWR | O_CLOEXEC)).get() >= 0;
+}
+
+/// A memory tree, mounted on a folder of its own and served by threads of this process. Unmounted at the end, whatever
+/// the test did: only descriptors of files in it must be closed first, so they are declared later.
+class MountedTree {
+ public:
+  static constexpr std::size_t image_size = 4 << 20;
+
+  explicit MountedTree(SessionOptions options = {})
+      : session(tree, control, with_mountpoint(std::move(options))), server_([this] {
+          session.run();
+          returned_.count_down();
+        }) {}
+  MountedTree(const MountedTree&) = delete;
+  MountedTree& operator=(const MountedTree&) = delete;
+  ~MountedTree() {
+    tree.gate.open();
+    session.detach();
+  }
+
+  const std::string& mountpoint() const { return folder_.path(); }
+  std::string path(const std::string& name) const { return folder_.path() + "/" + name; }
+  UniqueFd open(const std::string& name, int flags = O_RDWR) const {
+    UniqueFd fd(::open(path(name).c_str(), flags | O_CLOEXEC));
+    EXPECT_TRUE(fd) << name << ": " << std::strerror(errno);
+    return fd;
+  }
+  bool is_mounted() const {
+    struct stat folder {
+    }, parent{};
+    return ::stat(mountpoint().c_str(), &folder) == 0 && ::stat("/tmp", &parent) == 0 && folder.st_dev != parent.st_dev;
+  }
+  bool has_returned() const { return returned_.try_wait(); }
+  void await_return() const { returned_.wait(); }
+
+ private:
+  SessionOptions with_mountpoint(SessionOptions options) const {
+    options.mountpoint = folder_.path();
+    return options;
+  }
+
+  TempFolder folder_;
+  std::latch returned_{1};
+
+ public:
+  MemoryTree tree{image_size};
+  EchoControl control;
+  Session session;
+
+ private:
+  std::jthread server_;
+};
+
+}  // namespace dmsnap::test

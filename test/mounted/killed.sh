@@ -1,0 +1,30 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# The daemon is killed in the middle of a write load, again and again: after mounting again every flushed write is there,
+# and every snapshot shows exactly its frozen content.
+. "$(dirname "$0")/functions.sh"
+rounds=${DMSNAP_KILLS:-50}
+truncate -s 24M disk.img
+python3 "$source_folder/kill_load.py" init disk.img
+for round in $(seq 1 "$rounds"); do
+  serve disk.img d
+  if [ "$round" -gt 1 ]; then
+    python3 "$source_folder/kill_load.py" verify d state || fail "round $round"
+  fi
+  if [ $((round % 5)) -eq 1 ]; then
+    python3 "$source_folder/kill_load.py" freeze d "snap$round" state
+    chunk=$((512 << (round / 5 % 8)))
+    "$DMSNAP" create d "snap$round" --chunk-size "$chunk" 2> /dev/null > out.txt
+    if [ "$round" -gt 20 ]; then
+      "$DMSNAP" remove d "snap$((round - 20))"
+      rm "state/frozen.snap$((round - 20))"
+    fi
+  fi
+  python3 "$source_folder/kill_load.py" load d state "$round" "$(daemon_of d)" || fail "load in round $round"
+  rm -f d.pid
+  "$DMSNAP" umount d 2> err.txt
+  grep -q "had died" err.txt || fail "the daemon was not killed: $(cat err.txt)"
+done
+serve disk.img d
+python3 "$source_folder/kill_load.py" verify d state || fail "at the end"
+unserve d

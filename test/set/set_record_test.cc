@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "set/set_record.h"
+
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "set/set_error.h"
+
+namespace dmsnap {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+SetRecord full_record() {
+  SetRecord record{
+      .origin = "/images/disk.img",
+      .origin_bytes = 1ULL << 40,
+      .device = 2049,
+      .inode = ~0ULL,
+      .seal = OriginSeal{.mtime = Moment(std::chrono::nanoseconds(1714979289123456789)), .fingerprint = "abc"},
+      .snapshots = {}};
+  record.snapshots.push_back({.name = "first",
+                              .type = "P",
+                              .chunk_sectors = 1,
+                              .cow_sectors = 12345,
+                              .created = {},
+                              .path = "",
+                              .invalid = {}});
+  record.snapshots.push_back({.name = "second",
+                              .type = "PO",
+                              .chunk_sectors = 1U << 21,
+                              .cow_sectors = 1ULL << 50,
+                              .created = Moment(std::chrono::seconds(-5)),
+                              .read_only = true,
+                              .path = "/dev/sdb \"1\"\\x",
+                              .invalid = "the disk\nburned"});
+  return record;
+}
+
+std::string refusal(const std::string& text) {
+  try {
+    decode_set_record(text, "/x/set.json");
+  } catch (const SetError& error) {
+    return error.what();
+  }
+  return "(accepted)";
+}
+
+/// The full record with one value replaced, at a JSON pointer.
+std::string with(const std::string& place, const Json& value) {
+  Json json = Json::parse(encode_set_record(full_record()));
+  json[Json::json_pointer(place)] = value;
+  return refusal(json.dump());
+}
+
+std::string without(const std::string& parent, const std::string& name) {
+  Json json = Json::parse(encode_set_record(full_record()));
+  json[Json::json_pointer(parent)].erase(name);
+  return refusal(json.dump());
+}
+
+bool says(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
+
+TEST(SetRecord, what_is_encoded_is_decoded) {
+  const SetRecord record = full_record();
+  EXPECT_EQ(decode_set_record(encode_set_record(record), "f"), record);
+  SetRecord open = record;
+  open.seal.reset();
+  open.snapshots.clear();
+  EXPECT_EQ(decode_set_record(encode_set_record(open), "f"), open);
+}
+
+TEST(SetRecord, a_person_can_read_it) {
+  const std::string text = encode_set_record(full_record());
+  EXPECT_TRUE(text.starts_with("{\n  \"format\": 1,\n")) << text;
+  EXPECT_TRUE(says(text, "\"mtime\": \"2024-05-06T07:08:09.123456789Z\"")) << text;
+  EXPECT_TRUE(text.ends_with("}\n"));
+}
+
+TEST(SetRecord, every_cut_of_the_text_is_refused) {
+  const std::string text = encode_set_record(full_record());
+  for (std::size_t length = 0; length + 2 < text.size(); ++length) {
+    const std::string message = refusal(text.substr(0, length));
+    EXPECT_TRUE(message.starts_with("/x/set.json: damaged: ")) << length << ": " << message;
+  }
+  EXPECT_TRUE(says(refusal(""), "it is empty"));
+  EXPECT_TRUE(says(refusal("{\n\"format\": 1,,"), "line 2, column")) << refusal("{\n\"format\": 1,,");
+}
+
+TEST(SetRecord, values_of_the_wrong_type_are_refused_with_their_place) {
+  EXPECT_TRUE(
+      says(with("/snapshots/1/chunk_sectors", "8"), "snapshots[1].chunk_sectors should be a whole number, not string"));
+  EXPECT_TRUE(says(with("/snapshots/1/cow_sectors", -1), "snapshots[1].cow_sectors should be a whole number"));
+  EXPECT_TRUE(says(with("/origin/size_bytes", 1.5), "origin.size_bytes"));
+  EXPECT_TRUE(says(with("/snapshots/0/read_only", 1), "snapshots[0].read_only should be true or false"));
+  EXPECT_TRUE(says(with("/snapshots", Json::object()), "snapshots should be a list"));
+  EXPECT_TRUE(says(with("/snapshots/0", 7), "snapshots[0] should be an object"));
+  EXPECT_TRUE(says(with("/closed", nullptr), "closed should be an object"));
+  EXPECT_TRUE(says(with("/origin", "disk.img"), "origin should be an object"));
+  EXPECT_TRUE(says(refusal("[]"), "the file should be an object"));
+  EXPECT_TRUE(says(refusal("null"), "the file should be an object"));
+}
+
+TEST(SetRecord, values_without_meaning_are_refused_with_their_place) {
+  EXPECT_TRUE(says(with("/state", "ajar"), "state is neither open nor closed"));
+  EXPECT_TRUE(says(with("/snapshots/0/type", "X"), "snapshots[0].type is none of P, PO, N"));
+  EXPECT_TRUE(says(with("/snapshots/0/name", "../x"), "snapshots[0].name begins with '.'"));
+  EXPECT_TRUE(says(with("/snapshots/0/name", "second"), "lists second twice"));
+  for (const std::uint64_t size : {0ULL, 3ULL, 1ULL << 22, 1ULL << 32}) {
+    EXPECT_TRUE(says(with("/snapshots/0/chunk_sectors", size), "snapshots[0].chunk_sectors")) << size;
+  }
+  EXPECT_TRUE(says(with("/snapshots/0/cow_sectors", ~0ULL), "snapshots[0].cow_sectors is too large"));
+  EXPECT_TRUE(says(with("/snapshots/1/path", "relative"), "snapshots[1].path is not absolute"));
+  for (const char* time : {"", "yesterday", "2024-13-01T00:00:00Z", "2024-02-30T00:00:00Z", "2024-05-06T07:08:09",
+                           "2024-05-06T25:00:00Z", "2024-05-06T07:08:09.Z", "2024-05-06T07:08:09.1234567890Z",
+                           "2024-05-06T07:08:09.1x3Z", "9999-05-06T07:08:09Z"}) {
+    EXPECT_TRUE(says(with("/snapshots/0/created", time), "snapshots[0].created is no time")) << time;
+  }
+}
+
+TEST(SetRecord, missing_members_are_named) {
+  EXPECT_TRUE(says(without("", "snapshots"), "snapshots is missing"));
+  EXPECT_TRUE(says(without("", "closed"), "closed is missing"));
+  EXPECT_TRUE(says(without("/snapshots/1", "type"), "snapshots[1].type is missing"));
+}
+
+TEST(SetRecord, another_format_is_refused_without_being_called_damaged) {
+  const std::string message = with("/format", 2);
+  EXPECT_TRUE(says(message, "has format 2, this dmsnap knows format 1 only")) << message;
+  EXPECT_FALSE(says(message, "damaged"));
+}
+
+TEST(SetRecord, members_that_would_be_lost_are_refused) {
+  EXPECT_TRUE(says(with("/snapshots/0/base", "second"), "has \"snapshots[0].base\", which this dmsnap does not know"));
+  EXPECT_TRUE(says(with("/merging", true), "has \"merging\""));
+}
+
+TEST(SetRecord, a_path_that_json_cannot_hold_is_refused_where_it_matters) {
+  SetRecord record = full_record();
+  record.origin = "/images/\xff";
+  EXPECT_NO_THROW(decode_set_record(encode_set_record(record), "f"));
+  record.snapshots[1].path = "/images/\xff";
+  EXPECT_THROW(encode_set_record(record), SetError);
+}
+
+TEST(IsoTime, goes_there_and_back) {
+  for (const std::int64_t ns : {0LL, 1LL, -1LL, 1714979289123456789LL, -7200000000000000000LL, 7200000000999999999LL}) {
+    const Moment moment{std::chrono::nanoseconds(ns)};
+    EXPECT_EQ(from_iso(to_iso(moment)), moment) << to_iso(moment);
+  }
+  EXPECT_EQ(from_iso("2024-05-06T07:08:09Z"), Moment(std::chrono::seconds(1714979289)));
+  EXPECT_EQ(from_iso("2024-05-06T07:08:09.5Z"), Moment(std::chrono::milliseconds(1714979289500)));
+}
+
+}  // namespace
+}  // namespace dmsnap
