@@ -43,7 +43,7 @@ void ImageHandle::read(Reply reply, std::size_t size, std::uint64_t offset) {
   const std::uint64_t end = file_->size();
   const auto to = answer_buffer(static_cast<std::size_t>(std::min<std::uint64_t>(size, end - std::min(offset, end))));
   if (to.empty()) return std::move(reply).data({});
-  if (to.size() >= large_request) hand_on();
+  if (to.size() >= large_request) call_for_help();
   auto outcome = file_->try_read(offset, to);
   if (!outcome) {
     hand_on();
@@ -56,7 +56,7 @@ void ImageHandle::read(Reply reply, std::size_t size, std::uint64_t offset) {
 void ImageHandle::write(Reply reply, std::span<const std::byte> data, std::uint64_t offset) {
   const std::uint64_t end = file_->size();
   if (offset > end || data.size() > end - offset) return std::move(reply).error(std::errc::file_too_large);
-  if (data.size() >= large_request) hand_on();
+  if (data.size() >= large_request) call_for_help();
   auto outcome = file_->try_write(offset, data);
   if (!outcome) {
     hand_on();

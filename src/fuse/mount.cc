@@ -109,19 +109,18 @@ Mount::Mount(const SessionOptions& options, const fuse_lowlevel_ops& table, void
 }
 
 Mount::~Mount() {
-  bool take_out_too = false;
-  {
-    MutexLock lock(mutex_);
-    take_out_too = !detached_ && is_still_there();
-  }
-  // The connection first: an unmount may have to write pages, and nobody serves any more.
-  session_.reset();
-  if (take_out_too) take_out();
+  MutexLock lock(mutex_);
+  // Ends the connection first: an unmount may have to write pages, and nobody serves any more. With the connection at
+  // its end already it touches no mount.
+  if (has_ended() || (!detached_ && shows_us())) fuse_session_unmount(session_.get());
 }
 
-bool Mount::is_still_there() const {
+bool Mount::has_ended() const {
   pollfd connection{.fd = fuse_session_fd(session_.get()), .events = 0, .revents = 0};
-  if (::poll(&connection, 1, 0) == 1 && (connection.revents & POLLERR) != 0) return false;
+  return ::poll(&connection, 1, 0) == 1 && (connection.revents & POLLERR) != 0;
+}
+
+bool Mount::shows_us() const {
   const auto there = device_at(mountpoint_);
   return !there || device_ == 0 || *there == device_;
 }
@@ -135,7 +134,7 @@ void Mount::take_out() const {
 
 void Mount::detach() {
   MutexLock lock(mutex_);
-  if (detached_ || !is_still_there()) return;
+  if (detached_ || has_ended() || !shows_us()) return;
   take_out();
   detached_ = device_ == 0 || device_at(mountpoint_) != device_;
 }

@@ -32,7 +32,9 @@ class Mount {
   void detach() EXCLUDES(mutex_);
 
  private:
-  bool is_still_there() const;
+  bool has_ended() const;
+  /// Whether the folder is our mount: others may have put theirs there after ours was taken out.
+  bool shows_us() const;
   void take_out() const;
 
   struct Destroy {

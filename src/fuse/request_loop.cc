@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "fuse/request_loop.h"
 
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 
@@ -16,6 +17,8 @@
 namespace dmsnap {
 
 namespace {
+
+constexpr unsigned requests_between_looks = 16;
 
 /// The loop for which this thread has the reading role.
 constinit thread_local RequestLoop* reading_for = nullptr;
@@ -47,12 +50,18 @@ class AllSignalsBlocked {
 
 }  // namespace
 
+void call_for_help() {
+  if (reading_for != nullptr) reading_for->fit_roles(false);
+}
+
 void hand_on() {
   if (RequestLoop* const loop = std::exchange(reading_for, nullptr)) loop->pass_role();
 }
 
 RequestLoop::RequestLoop(fuse_session& session, unsigned max_threads)
-    : session_(session), max_threads_(std::max(max_threads, 1U)) {}
+    : session_(session),
+      max_threads_(std::max(max_threads, 1U)),
+      max_roles_(std::clamp(std::thread::hardware_concurrency(), 1U, max_threads_)) {}
 
 void RequestLoop::run() {
   std::vector<std::thread> threads;
@@ -79,7 +88,8 @@ void RequestLoop::work(unsigned number) {
   pthread_setname_np(pthread_self(), ("dmsnap-fuse-" + std::to_string(number)).c_str());
   RequestBuffer request;
   while (take_role()) {
-    while (reading_for == this && serve_one(request.buffer)) {
+    for (unsigned served = 1; reading_for == this && serve_one(request.buffer); ++served) {
+      if (served % requests_between_looks == 0 && reading_for == this) fit_roles(true);
     }
   }
   MutexLock lock(mutex_);
@@ -87,9 +97,9 @@ void RequestLoop::work(unsigned number) {
 }
 
 bool RequestLoop::serve_one(fuse_buf& buffer) {
-  // Set without an end of the connection when INIT was refused; libfuse has logged why.
+  // Set by the reader that saw the end, or without an end when INIT was refused; libfuse has logged why.
   if (fuse_session_exited(&session_) != 0) {
-    end(errc(std::errc::protocol_error));
+    end((poll_connection() & POLLERR) != 0 ? std::error_code() : errc(std::errc::protocol_error));
     return false;
   }
   const int got = fuse_session_receive_buf(&session_, &buffer);
@@ -105,17 +115,34 @@ bool RequestLoop::serve_one(fuse_buf& buffer) {
 bool RequestLoop::take_role() {
   MutexLock lock(mutex_);
   ++idle_;
-  role_free_.wait(mutex_, [this]() NO_THREAD_SAFETY_ANALYSIS { return !role_taken_ || ended_; });
+  role_free_.wait(mutex_, [this]() NO_THREAD_SAFETY_ANALYSIS { return taken_ < roles_ || ended_; });
   --idle_;
   if (ended_) return false;
-  role_taken_ = true;
+  ++taken_;
   reading_for = this;
   return true;
 }
 
 void RequestLoop::pass_role() {
   MutexLock lock(mutex_);
-  role_taken_ = false;
+  --taken_;
+  wake_one();
+}
+
+void RequestLoop::fit_roles(bool may_give_up) {
+  const bool queued = (poll_connection() & POLLIN) != 0;
+  MutexLock lock(mutex_);
+  if (queued && roles_ < max_roles_) {
+    ++roles_;
+    wake_one();
+  } else if (!queued && may_give_up && roles_ > 1) {
+    --roles_;
+    --taken_;
+    reading_for = nullptr;
+  }
+}
+
+void RequestLoop::wake_one() {
   if (idle_ > 0) {
     role_free_.notify_one();
   } else if (threads_.size() < max_threads_) {
@@ -128,11 +155,16 @@ void RequestLoop::pass_role() {
   }
 }
 
+short RequestLoop::poll_connection() const {
+  pollfd connection{.fd = fuse_session_fd(&session_), .events = POLLIN, .revents = 0};
+  return ::poll(&connection, 1, 0) == 1 ? connection.revents : short{0};
+}
+
 void RequestLoop::end(std::error_code why) {
   reading_for = nullptr;
   MutexLock lock(mutex_);
+  if (!ended_) outcome_ = why;
   ended_ = true;
-  outcome_ = why;
   role_free_.notify_all();
 }
 

@@ -11,20 +11,25 @@
 
 namespace dmsnap {
 
-/// Requests that move at least this much are worth a second core: their handlers hand on first.
+/// Requests that move at least this much look for help each (call_for_help).
 inline constexpr std::size_t large_request = 128 * 1024;
 
-/// Called by a handler before anything that may wait, or that takes long: another thread reads the next request from
-/// now on. Does nothing when this thread has handed on already, or serves no loop. Call it with no lock held.
+/// Called by a handler before anything that may wait: another thread reads the next request from now on. Does nothing
+/// when this thread has handed on already, or serves no loop. Call it with no lock held.
 void hand_on();
+
+/// Called by a handler before what takes long without waiting: when more requests are queued, one more thread reads
+/// them, as long as there are cores for it. Does nothing where hand_on() does nothing.
+void call_for_help();
 
 /// Reads and handles the requests of a session: leader and followers.
 ///
-/// One thread at a time has the *reading role*. It reads a request, handles it and reads the next, so that at queue
-/// depth 1 no thread ever wakes another: 4 KiB round trips are nearly all context switch. A handler that has to wait
-/// gives the role away (hand_on) to an idle thread, or a new one up to the limit; afterwards its thread is a follower.
-/// With all threads waiting, requests stay in the kernel until one comes back. Threads are never given back before the
-/// end.
+/// A thread with a *reading role* reads a request, handles it and reads the next. There is one role as long as no more
+/// than one request is queued, so that at queue depth 1 no thread ever wakes another: 4 KiB round trips are nearly all
+/// context switch. A reader that finds requests queued when it looks, every 16 requests or when called for help, makes
+/// one more role, up to the number of cores; one that finds none gives its role up. A handler that has to wait passes
+/// its role (hand_on) to an idle thread, or a new one up to the limit; afterwards its thread is a follower. With all
+/// threads waiting, requests stay in the kernel until one comes back. Threads are never given back before the end.
 class RequestLoop {
  public:
   RequestLoop(fuse_session& session, unsigned max_threads);
@@ -38,21 +43,27 @@ class RequestLoop {
 
  private:
   friend void hand_on();
+  friend void call_for_help();
 
   void work(unsigned number);
   bool serve_one(fuse_buf& buffer);
   bool take_role() EXCLUDES(mutex_);
   void pass_role() EXCLUDES(mutex_);
+  void fit_roles(bool may_give_up) EXCLUDES(mutex_);
+  void wake_one() REQUIRES(mutex_);
+  short poll_connection() const;
   void end(std::error_code why) EXCLUDES(mutex_);
   void start_thread() REQUIRES(mutex_);
 
   fuse_session& session_;
   const unsigned max_threads_;
+  const unsigned max_roles_;
 
   Mutex mutex_;
   CondVar role_free_;
   CondVar all_gone_;
-  bool role_taken_ GUARDED_BY(mutex_) = false;
+  unsigned roles_ GUARDED_BY(mutex_) = 1;
+  unsigned taken_ GUARDED_BY(mutex_) = 0;
   bool ended_ GUARDED_BY(mutex_) = false;
   unsigned idle_ GUARDED_BY(mutex_) = 0;
   unsigned running_ GUARDED_BY(mutex_) = 0;

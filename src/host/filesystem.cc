@@ -4,8 +4,11 @@
 #include <blkid/blkid.h>
 #include <sys/utsname.h>
 
+#include <algorithm>
+#include <cctype>
 #include <cstdio>
 #include <memory>
+#include <string_view>
 
 namespace dmsnap {
 
@@ -17,12 +20,20 @@ struct FreeProbe {
 using Probe = std::unique_ptr<std::remove_pointer_t<blkid_probe>, FreeProbe>;
 
 /// Before Linux 6.7 btrfs takes two devices with one UUID for one filesystem.
-bool btrfs_mounts_twins() {
-  utsname system;
+bool btrfs_mounts_twins(const std::string& release) {
   int major = 0;
   int minor = 0;
-  if (::uname(&system) != 0 || std::sscanf(system.release, "%d.%d", &major, &minor) != 2) return false;
+  if (std::sscanf(release.c_str(), "%d.%d", &major, &minor) != 2) return false;
   return major > 6 || (major == 6 && minor >= 7);
+}
+
+std::string shell_word(const std::string& text) {
+  constexpr std::string_view marks = "/._-+,:=@%";
+  const auto plain = [&](char c) { return std::isalnum(static_cast<unsigned char>(c)) || marks.find(c) != marks.npos; };
+  if (!text.empty() && std::ranges::all_of(text, plain)) return text;
+  std::string quoted = "'";
+  for (const char c : text) quoted += c == '\'' ? std::string("'\\''") : std::string(1, c);
+  return quoted + "'";
 }
 
 }  // namespace
@@ -41,12 +52,18 @@ std::string filesystem_type(int fd) {
   return type;
 }
 
-std::string mount_hint(const std::string& type, const std::string& path) {
-  if (type == "xfs") return "mount -o loop,nouuid " + path + " DIRECTORY";
-  if (type == "btrfs" && !btrfs_mounts_twins()) {
-    return "mount -o loop " + path + " DIRECTORY (unmount the origin first: Linux before 6.7 cannot mount both)";
+std::string mount_hint(const std::string& type, const std::string& path, const std::string& release) {
+  const std::string image = shell_word(path);
+  if (type == "xfs") return "mount -o loop,nouuid " + image + " DIRECTORY";
+  if (type == "btrfs" && !btrfs_mounts_twins(release)) {
+    return "mount -o loop " + image + " DIRECTORY (unmount the origin first: Linux before 6.7 cannot mount both)";
   }
-  return "mount -o loop " + path + " DIRECTORY";
+  return "mount -o loop " + image + " DIRECTORY";
+}
+
+std::string mount_hint(const std::string& type, const std::string& path) {
+  utsname system{};
+  return mount_hint(type, path, ::uname(&system) == 0 ? system.release : "");
 }
 
 }  // namespace dmsnap

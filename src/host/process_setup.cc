@@ -1,17 +1,40 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "host/process_setup.h"
 
+#include <linux/capability.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <array>
 
 namespace dmsnap {
+
+namespace {
+
+bool may_lock_all_memory() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_MEMLOCK, &limit) == 0 && limit.rlim_cur == RLIM_INFINITY) return true;
+  __user_cap_header_struct header{.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
+  std::array<__user_cap_data_struct, _LINUX_CAPABILITY_U32S_3> capabilities{};
+  if (::syscall(SYS_capget, &header, capabilities.data()) != 0) return false;
+  return (capabilities[0].effective & (1U << CAP_IPC_LOCK)) != 0;
+}
+
+}  // namespace
 
 bool set_io_flusher() {
   return ::prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0) == 0 && ::prctl(PR_GET_IO_FLUSHER, 0, 0, 0, 0) == 1;
 }
 
 bool lock_memory() {
-  return ::mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) == 0;
+  return may_lock_all_memory() && ::mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) == 0;
+}
+
+bool forbid_tracing() {
+  return ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == 0;
 }
 
 }  // namespace dmsnap

@@ -11,6 +11,12 @@ namespace dmsnap {
 bool set_io_flusher();
 
 /// mlockall(2) of what is touched from now on: a page that is swapped out may need this very process to come back.
+/// Takes CAP_IPC_LOCK or an unlimited RLIMIT_MEMLOCK: under a limit it is not tried, since allocations beyond it would
+/// fail.
 bool lock_memory();
+
+/// PR_SET_DUMPABLE 0: other processes of the same user may neither trace this one nor open its files through /proc, and
+/// it leaves no core.
+bool forbid_tracing();
 
 }  // namespace dmsnap

@@ -75,9 +75,11 @@ SetLock::SetLock(const SetFolder& folder, LockMode mode, const std::string& moun
 }
 
 void SetLock::record_holder(const std::string& mountpoint) const {
-  if (!fd_ || mode_ == LockMode::shared) return;
-  const std::string text =
-      mountpoint.empty() ? fmt::format("{}\n", ::getpid()) : fmt::format("{} {}\n", ::getpid(), mountpoint);
+  if (!fd_) return;
+  const bool named = mode_ == LockMode::exclusive;
+  const std::string text = !named               ? ""
+                           : mountpoint.empty() ? fmt::format("{}\n", ::getpid())
+                                                : fmt::format("{} {}\n", ::getpid(), mountpoint);
   if (write_fully(fd_.get(), text, 0)) static_cast<void>(::ftruncate(fd_.get(), static_cast<off_t>(text.size())) == 0);
 }
 

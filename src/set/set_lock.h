@@ -19,8 +19,8 @@ class SetLock {
   /// has no lock file locks nothing.
   SetLock(const SetFolder& folder, LockMode mode, const std::string& mountpoint);
 
-  /// Records this process again, after a fork, or with a mountpoint. Does nothing for a shared lock. Not durable, and
-  /// a failure is no error.
+  /// Records this process again, after a fork, or with a mountpoint. A shared lock has several holders: the
+  /// last exclusive one is taken out of the file, and nobody recorded. Not durable, and a failure is no error.
   void record_holder(const std::string& mountpoint) const;
 
  private:

@@ -13,14 +13,14 @@ namespace dmsnap {
 
 /// One snapshot of a set.
 struct SnapshotRecord {
-  std::string name;
+  std::string name = {};
   std::string type = "PO";          ///< P, PO or N, as in a dm-snapshot table
   std::uint32_t chunk_sectors = 8;  ///< ChunkGeometry::valid()
   std::uint64_t cow_sectors = 0;    ///< logical size of the COW file or device
-  Moment created;
+  Moment created = {};
   bool read_only = false;
-  std::string path;                    ///< absolute, when the COW is attached in place; empty: NAME.cow in the folder
-  std::optional<std::string> invalid;  ///< why the snapshot is invalid whatever its header says
+  std::string path = {};  ///< absolute, when the COW is attached in place; empty: NAME.cow in the folder
+  std::optional<std::string> invalid = {};  ///< why the snapshot is invalid whatever its header says
 
   bool attached() const { return !path.empty(); }
   bool operator==(const SnapshotRecord&) const = default;

@@ -19,13 +19,13 @@
 namespace dmsnap {
 
 struct SetOptions {
-  std::string store;        ///< folder of the set; "": ORIGIN.dmsnap beside the origin
-  std::string mountpoint;   ///< told to whoever finds the set in use
-  int origin_fd = -1;       ///< the origin's descriptor, if the caller has one already
-  bool read_only = false;   ///< nothing is written: neither origin nor COW files nor records
-  bool force = false;       ///< take the origin as it is, whatever the records say of it
-  bool format_raw = false;  ///< the origin is a raw image whatever its first bytes look like
-  bool offline = false;     ///< only to list and remove snapshots: the origin is not compared, and cannot be served
+  std::string store = {};       ///< folder of the set; "": ORIGIN.dmsnap beside the origin
+  std::string mountpoint = {};  ///< told to whoever finds the set in use
+  int origin_fd = -1;           ///< the origin's descriptor, if the caller has one already
+  bool read_only = false;       ///< nothing is written: neither origin nor COW files nor records
+  bool force = false;           ///< take the origin as it is, whatever the records say of it
+  bool format_raw = false;      ///< the origin is a raw image whatever its first bytes look like
+  bool offline = false;         ///< only to list and remove snapshots: the origin is not compared, and cannot be served
 };
 
 /// One origin with its snapshots and the folder that records them: `set.json`, one NAME.cow for each snapshot, `lock`.

@@ -36,6 +36,14 @@ void Flusher::note_held(std::uint64_t held_bytes) {
   }
 }
 
+void Flusher::note_commit() {
+  if (commits_.fetch_add(1, std::memory_order_relaxed) >= hurry_at_commits) {
+    hurry();
+  } else {
+    note_work();
+  }
+}
+
 void Flusher::note_work() {
   if (something_.load(std::memory_order_relaxed)) return;
   {
@@ -89,6 +97,7 @@ void Flusher::run_wave() {
       due_ = false;
       something_ = false;
       hurried_ = false;
+      commits_ = 0;
     }
     for (View* view : views_) view->begin_drain();
     for (auto view = views_.rbegin(); view != views_.rend(); ++view) settle(**view);

@@ -35,7 +35,7 @@ class Flusher {
 
   /// There is something to do, now or when a wave comes.
   void note_held(std::uint64_t held_bytes);
-  void note_work();
+  void note_commit();
   void hurry();
 
   /// The views that waves work on; a base before what falls through to it. Waits for a wave under way.
@@ -62,6 +62,11 @@ class Flusher {
   /// False when one could be neither kept nor durably invalidated.
   bool make_durable(const std::vector<Snapshot*>& snapshots);
 
+  /// A wave starts at once when so many runs wait for it: bounds what they take in memory, and what a wave writes.
+  static constexpr std::uint64_t hurry_at_commits = 4096;
+
+  void note_work();
+
   const std::uint64_t hurry_at_bytes_;
   bool in_place_ = false;
 
@@ -77,6 +82,7 @@ class Flusher {
   /// Set under mutex_. Read without it by who has just added work: a wave clears them before it takes the work.
   std::atomic<bool> something_ = false;
   std::atomic<bool> hurried_ = false;
+  std::atomic<std::uint64_t> commits_ = 0;  // since the last wave began
 };
 
 /// The thread `dmsnap-flush`. Its owner destroys it after the last request has been answered.

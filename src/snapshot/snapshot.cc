@@ -209,7 +209,7 @@ std::error_code Snapshot::publish(const Region& region, std::error_code copied) 
     cow_dirty_.store(true, std::memory_order_release);
     pending_changed_.notify_all();
     store_.commit(run, !copied, {});
-    flusher_.note_work();
+    flusher_.note_commit();
   }
   if (!copied) return {};
   invalidate(fmt::format("chunk {} could not be copied: {}", run.origin.value(), copied.message()));

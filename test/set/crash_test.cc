@@ -33,7 +33,9 @@ class SetCrash : public SetRig {
       EXPECT_TRUE(set.open_store(record.name));
     }
     for (const auto& entry : fs::directory_iterator(store())) {
-      if (entry.path().extension() == ".cow") EXPECT_TRUE(set.find(entry.path().stem())) << entry.path();
+      if (entry.path().extension() == ".cow") {
+        EXPECT_TRUE(set.find(entry.path().stem())) << entry.path();
+      }
     }
     return names;
   }
@@ -140,11 +142,17 @@ TEST_F(SetCrash, a_call_that_fails_leaves_a_create_done_or_not_done_and_says_whi
     const bool listed = set->find("new").has_value();
     EXPECT_EQ(listed, !thrown) << failed;
     const bool unsure = thrown && failed == "fsync disk.img.dmsnap";
-    if (thrown && !unsure) EXPECT_FALSE(has_temporary_files(store())) << failed;
-    if (unsure) EXPECT_THROW(create(*set, "another"), SetError);
+    if (thrown && !unsure) {
+      EXPECT_FALSE(has_temporary_files(store())) << failed;
+    }
+    if (unsure) {
+      EXPECT_THROW(create(*set, "another"), SetError);
+    }
     set.reset();
     const auto names = checked_names();
-    if (!unsure) EXPECT_EQ(names.size(), listed ? 2U : 1U) << failed;
+    if (!unsure) {
+      EXPECT_EQ(names.size(), listed ? 2U : 1U) << failed;
+    }
     if (calls <= n) break;
   }
 }
@@ -169,10 +177,14 @@ TEST_F(SetCrash, a_call_that_fails_leaves_a_remove_done_or_not_done_and_says_whi
       }
     }
     EXPECT_EQ(set->find("old").has_value(), thrown) << failed;
-    if (set->find("old") && n < 6) EXPECT_TRUE(set->open_store("old")) << failed;
+    if (set->find("old") && n < 6) {
+      EXPECT_TRUE(set->open_store("old")) << failed;
+    }
     set.reset();
     const auto names = checked_names();
-    if (failed != "fsync disk.img.dmsnap") EXPECT_EQ(names.size(), thrown ? 1U : 0U) << failed;
+    if (failed != "fsync disk.img.dmsnap") {
+      EXPECT_EQ(names.size(), thrown ? 1U : 0U) << failed;
+    }
     if (calls <= n) break;
   }
 }

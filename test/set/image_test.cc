@@ -21,7 +21,7 @@ std::string verdict(const std::string& path, const std::string& magic, std::size
 }
 
 TEST(ImageFormat, each_is_refused_with_the_command_that_makes_it_raw) {
-  EXPECT_TRUE(verdict("d.qcow2", "QFI\xfb").ends_with(": qemu-img convert -O raw d.qcow2 d.qcow2.raw"));
+  EXPECT_TRUE(verdict("d.qcow2", "QFI\xfb").ends_with(": qemu-img convert -O raw d.qcow2 d.raw"));
   EXPECT_TRUE(verdict("d.img.qcow2", "QFI\xfb").ends_with(": qemu-img convert -O raw d.img.qcow2 d.img"));
   EXPECT_TRUE(verdict("my disk", "KDMV").ends_with(": qemu-img convert -O raw 'my disk' 'my disk.raw'"));
   EXPECT_SAYS(verdict("d", "vhdxfile"), "a VHDX image");
@@ -33,7 +33,7 @@ TEST(ImageFormat, each_is_refused_with_the_command_that_makes_it_raw) {
                                               "7zXZ\0",
                                               6))
                   .ends_with(": xz -dc d.raw.xz > d.raw"));
-  EXPECT_TRUE(verdict("it's.zst", "\x28\xb5\x2f\xfd").ends_with(": zstd -dc 'it'\\''s.zst' > 'it'\\''s.zst.raw'"));
+  EXPECT_TRUE(verdict("it's.zst", "\x28\xb5\x2f\xfd").ends_with(": zstd -dc 'it'\\''s.zst' > 'it'\\''s.raw'"));
   EXPECT_SAYS(verdict("d", "BZh91AY&SY"), "bzip2 -dc d > d.raw");
   EXPECT_SAYS(verdict("d", "SnAp"), "--attach NAME=d");
 }
@@ -48,8 +48,8 @@ TEST(ImageFormat, a_raw_image_is_raw_however_short) {
 
 TEST(Fingerprint, samples_cover_both_ends_and_are_spread_without_overlap) {
   constexpr std::uint64_t mib = 1 << 20;
-  for (const std::uint64_t size :
-       {512 * 1ULL, mib, mib + 513, 6 * mib - 1, 6 * mib + 7, 7 * mib, 100 * mib + 512, 1ULL << 42}) {
+  for (const std::uint64_t size : {std::uint64_t{512}, mib, mib + 513, 6 * mib - 1, 6 * mib + 7, 7 * mib,
+                                   100 * mib + 512, std::uint64_t{1} << 42}) {
     const auto samples = fingerprint_samples(size);
     std::uint64_t end = 0;
     std::uint64_t covered = 0;
@@ -128,7 +128,7 @@ class FileSizeLimit {
 using CowLengthOfFile = SetRig;
 
 TEST_F(CowLengthOfFile, is_what_the_filesystem_allows_when_the_default_is_too_much) {
-  const UniqueFd fd(::open(origin().c_str(), O_RDWR | O_CLOEXEC));
+  const UniqueFd fd(::open(path("x.cow").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
   const FileSizeLimit limit(1000 * 4096 + 100);
   const CowLength length = set_full_length(fd.get(), 1 << 20, 8, "x.cow");
   EXPECT_EQ(length.sectors, 1000U * 8);
@@ -141,7 +141,7 @@ TEST_F(CowLengthOfFile, is_what_the_filesystem_allows_when_the_default_is_too_mu
 }
 
 TEST_F(CowLengthOfFile, fails_where_not_even_three_chunks_fit) {
-  const UniqueFd fd(::open(origin().c_str(), O_RDWR | O_CLOEXEC));
+  const UniqueFd fd(::open(path("x.cow").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
   const FileSizeLimit limit(3 * 4096 - 1);
   EXPECT_THROW(set_full_length(fd.get(), 1 << 20, 8, "x.cow"), std::system_error);
 }

@@ -20,13 +20,7 @@ SetRecord full_record() {
       .inode = ~0ULL,
       .seal = OriginSeal{.mtime = Moment(std::chrono::nanoseconds(1714979289123456789)), .fingerprint = "abc"},
       .snapshots = {}};
-  record.snapshots.push_back({.name = "first",
-                              .type = "P",
-                              .chunk_sectors = 1,
-                              .cow_sectors = 12345,
-                              .created = {},
-                              .path = "",
-                              .invalid = {}});
+  record.snapshots.push_back({.name = "first", .type = "P", .chunk_sectors = 1, .cow_sectors = 12345});
   record.snapshots.push_back({.name = "second",
                               .type = "PO",
                               .chunk_sectors = 1U << 21,

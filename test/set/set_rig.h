@@ -58,12 +58,12 @@ class SetRig : public testing::Test {
   }
 
   static SnapshotRecord snapshot(const std::string& name, const std::string& type = "PO") {
-    return {.name = name, .type = type, .created = Moment(std::chrono::seconds(1714979289)), .path = "", .invalid = {}};
+    return {.name = name, .type = type, .created = Moment(std::chrono::seconds(1714979289))};
   }
   /// Takes a snapshot whose "store" is the word SnAp.
   static void create(SnapshotSet& set, const std::string& name, const std::string& type = "PO") {
     PendingStore pending = set.begin_create(name, 8);
-    ASSERT_EQ(::pwrite(pending.fd(), "SnAp", 4, 0), 4);
+    if (::pwrite(pending.fd(), "SnAp", 4, 0) != 4) throw std::runtime_error("formatting the store failed");
     set.commit_create(std::move(pending), snapshot(name, type));
   }
 

@@ -223,7 +223,9 @@ class FullDisk : public SetRig {
     mounted_ = true;
   }
   void TearDown() override {
-    if (mounted_) EXPECT_EQ(::umount2(mount().c_str(), MNT_DETACH), 0);
+    if (mounted_) {
+      EXPECT_EQ(::umount2(mount().c_str(), MNT_DETACH), 0);
+    }
   }
   std::string mount() const { return path("small"); }
   std::string folder() const { return mount() + "/set"; }

@@ -9,6 +9,8 @@
 #include <cerrno>
 #include <cstdlib>
 #include <filesystem>
+#include <type_traits>
+#include <utility>
 
 namespace dmsnap::system_calls {
 
