@@ -33,6 +33,13 @@ std::optional<dev_t> device_at(const std::string& path) {
   return makedev(s.stx_dev_major, s.stx_dev_minor);
 }
 
+/// Whether a mount whose connection is gone is there. Device numbers do not tell: the next mount gets ours.
+bool is_dead(const std::string& path) {
+  struct statx s {};
+  const int flags = AT_STATX_FORCE_SYNC | AT_NO_AUTOMOUNT;
+  return ::statx(AT_FDCWD, path.c_str(), flags, STATX_BASIC_STATS, &s) != 0 && errno == ENOTCONN;
+}
+
 void check_fuse_device() {
   const UniqueFd fd(::open("/dev/fuse", O_RDWR | O_CLOEXEC));
   if (fd) return;
@@ -110,9 +117,15 @@ Mount::Mount(const SessionOptions& options, const fuse_lowlevel_ops& table, void
 
 Mount::~Mount() {
   MutexLock lock(mutex_);
-  // Ends the connection first: an unmount may have to write pages, and nobody serves any more. With the connection at
-  // its end already it touches no mount.
-  if (has_ended() || (!detached_ && shows_us())) fuse_session_unmount(session_.get());
+  if (has_ended()) {
+    // By an unmount as a rule; a connection that was broken leaves a mount that answers nothing.
+    const bool dead_mount_left = is_dead(mountpoint_);
+    fuse_session_unmount(session_.get());
+    if (dead_mount_left) take_out();
+  } else if (!detached_ && shows_us()) {
+    // Ends the connection first: an unmount may have to write pages, and nobody serves any more.
+    fuse_session_unmount(session_.get());
+  }
 }
 
 bool Mount::has_ended() const {

@@ -143,15 +143,13 @@ void RequestLoop::fit_roles(bool may_give_up) {
 }
 
 void RequestLoop::wake_one() {
-  if (idle_ > 0) {
-    role_free_.notify_one();
-  } else if (threads_.size() < max_threads_) {
-    try {
-      start_thread();
-    } catch (const std::system_error& why) {
-      // The role stays free: the next thread that is done takes it.
-      log::warning("no further thread for requests: {}", why.what());
-    }
+  const bool enough_idle = idle_ >= roles_ - taken_;
+  if (enough_idle || threads_.size() == max_threads_) return role_free_.notify_one();
+  try {
+    start_thread();
+  } catch (const std::system_error& why) {
+    // The role stays free: the next thread that is done takes it.
+    log::warning("no further thread for requests: {}", why.what());
   }
 }
 

@@ -31,13 +31,12 @@ Session::Session(ExportedTree& tree, ControlHandler& control, const SessionOptio
 Session::~Session() = default;
 
 void Session::run() {
-  try {
-    parts_->loop.run();
-  } catch (...) {
-    parts_->operations.finish();
-    throw;
-  }
-  parts_->operations.finish();
+  struct AtTheEnd {
+    Operations& operations;
+    ~AtTheEnd() { operations.finish(); }
+  };
+  const AtTheEnd finish{parts_->operations};
+  parts_->loop.run();
 }
 
 void Session::detach() {

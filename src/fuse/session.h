@@ -29,7 +29,7 @@ class Session {
   void run();
 
   /// Takes the mount out of the folder tree. Files that are open go on being served, and run() returns after the last
-  /// is closed. Any thread but the threads of run(), at any time; twice is once.
+  /// is closed. Any thread, also one that handles a control request; twice is once.
   void detach();
 
   /// The kernel forgets pages and attributes that it has cached of an image that changed from behind. Returns at once;

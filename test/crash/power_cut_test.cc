@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// Power cuts and kills at any write and any flush, on the real store and engine over devices that know what could be
+// left of them. After each, what is found is opened as after a restart and must be right (src/README.md, invariants).
+// A failure prints the seed: DMSNAP_CRASH_SEED=<seed> repeats it. DMSNAP_CRASHES sets how many (default 20 000).
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <random>
+#include <set>
+#include <vector>
+
+#include "support/crashing_device.h"
+#include "support/rig.h"
+
+namespace dmsnap::test {
+namespace {
+
+std::uint64_t from_environment(const char* name, std::uint64_t otherwise) {
+  const char* text = std::getenv(name);
+  return text ? std::strtoull(text, nullptr, 0) : otherwise;
+}
+
+/// The content of a sector: which it is, and which write wrote it.
+CrashingDevice::Sector512 stamp(std::uint64_t sector, std::uint64_t write) {
+  CrashingDevice::Sector512 bytes{};
+  for (std::size_t at = 0; at < sector_bytes; at += 16) {
+    std::memcpy(bytes.data() + at, &sector, 8);
+    std::memcpy(bytes.data() + at + 8, &write, 8);
+  }
+  return bytes;
+}
+
+/// What a view may show of each sector after a power cut: the write that was flushed last, and those issued since.
+class Allowed {
+ public:
+  explicit Allowed(std::vector<std::uint64_t> content) {
+    for (const std::uint64_t write : content) sectors_.push_back({write});
+  }
+  void issued(std::uint64_t sector, std::uint64_t write) { sectors_[sector].push_back(write); }
+  void flushed() {
+    for (auto& writes : sectors_) writes = {writes.back()};
+  }
+  std::vector<std::uint64_t> latest() const {
+    std::vector<std::uint64_t> all;
+    for (const auto& writes : sectors_) all.push_back(writes.back());
+    return all;
+  }
+  void check(ViewFile& file, const char* what) const {
+    std::vector<std::byte> bytes(sectors_.size() * sector_bytes);
+    ASSERT_FALSE(file.read(0, bytes)) << what;
+    for (std::uint64_t sector = 0; sector < sectors_.size(); ++sector) {
+      const auto& writes = sectors_[sector];
+      const auto matches = [&](std::uint64_t write) {
+        return std::memcmp(bytes.data() + sector * sector_bytes, stamp(sector, write).data(), sector_bytes) == 0;
+      };
+      std::uint64_t write = 0;
+      std::memcpy(&write, bytes.data() + sector * sector_bytes + 8, 8);
+      ASSERT_TRUE(std::ranges::any_of(writes, matches))
+          << what << ": sector " << sector << " shows write " << write << "; flushed was " << writes.front();
+    }
+  }
+
+ private:
+  std::vector<std::vector<std::uint64_t>> sectors_;
+};
+
+/// A run of random writes, flushes and snapshots, which is cut at random moments and goes on.
+class CutRun {
+ public:
+  explicit CutRun(std::uint64_t seed) : random_(seed) {
+    const std::uint64_t sectors = 40 + random_() % 300;
+    origin_ = std::make_unique<CrashingDevice>(sectors);
+    for (std::uint64_t s = 0; s < sectors; ++s) EXPECT_FALSE(origin_->write(Sector(s), stamp(s, 0)));
+    EXPECT_FALSE(origin_->flush());
+    origin_allowed_ = std::make_unique<Allowed>(std::vector<std::uint64_t>(sectors, 0));
+    rig_ = std::make_unique<Rig>(*origin_, sectors * sector_bytes, 32 << 10);
+    origin_->moment = [this] { maybe_cut(); };
+    create();
+  }
+
+  ~CutRun() { cutting_ = true; }  // taking the engine down is no part of the run
+  CutRun(const CutRun&) = delete;
+  CutRun& operator=(const CutRun&) = delete;
+
+  std::uint64_t cuts() const { return cuts_; }
+
+  void operation() {
+    switch (random_() % 12) {
+      case 0: return flush(rig_->origin_file(), *origin_allowed_);
+      case 1: return rig_->flusher().run_wave();
+      case 2: return taken_.size() < 3 ? create() : flush_snapshot();
+      case 3:
+      case 4:
+      case 5: return write_snapshot();
+      default: return write(rig_->origin_file(), *origin_allowed_);
+    }
+  }
+
+ private:
+  struct Taken {
+    CrashingDevice* cow;
+    RigSnapshot* open;
+    std::unique_ptr<Allowed> allowed;
+    std::string type;
+    bool may_be_full;
+  };
+
+  void maybe_cut() {
+    if (cutting_ || random_() % 4 != 0) return;
+    cutting_ = true;
+    for (const auto cut : {CrashingDevice::Cut::kill, CrashingDevice::Cut::least, CrashingDevice::Cut::any}) {
+      verify_after(cut);
+      ++cuts_;
+    }
+    cutting_ = false;
+  }
+
+  void verify_after(CrashingDevice::Cut cut) {
+    // One device may be far behind the other: nothing orders two files.
+    const auto other = random_() % 2 ? cut : CrashingDevice::Cut::kill;
+    const auto origin = origin_->after(random_() % 2 ? cut : other, random_);
+    Rig again(*origin, origin->sectors() * sector_bytes);
+    origin_allowed_->check(again.origin_file(), "origin");
+    for (const Taken& one : taken_) {
+      auto& opened = again.add(one.cow->after(random_() % 2 ? cut : other, random_), one.type, {.must_exist = true});
+      if (opened.view->state() == SnapshotState::invalid) {
+        EXPECT_TRUE(one.may_be_full) << "invalid without a reason";
+      } else {
+        one.allowed->check(*opened.file, "snapshot");
+      }
+    }
+  }
+
+  void create() {
+    const auto chunk = static_cast<std::uint32_t>(1U << random_() % 5);
+    const std::uint64_t chunks = (origin_->sectors() + chunk - 1) / chunk;
+    const bool small = random_() % 4 == 0;
+    const std::uint64_t cow_chunks = small ? 3 + random_() % (chunks + 1) : 3 + chunks + chunks / (chunk * 32ULL);
+    auto device = std::make_unique<CrashingDevice>(cow_chunks * chunk);
+    // An old store's bytes in a new one's place.
+    std::vector<std::byte> garbage(sector_bytes, std::byte{1});
+    for (std::uint64_t s = 1; s < device->sectors(); ++s) EXPECT_FALSE(device->write(Sector(s), garbage));
+    auto* cow = device.get();
+    const std::string type = random_() % 2 ? "P" : "PO";
+    auto& opened = rig_->add(std::move(device), type, {.chunk_sectors = chunk});
+    // What the snapshot shows is what the origin had when it was taken, and that is durable.
+    origin_allowed_->flushed();
+    taken_.push_back({cow, &opened, std::make_unique<Allowed>(origin_allowed_->latest()), type, small});
+    cow->moment = [this] { maybe_cut(); };
+  }
+
+  void write(ViewFile& file, Allowed& allowed) {
+    const std::uint64_t sectors = origin_->sectors();
+    const std::uint64_t first = random_() % sectors;
+    const std::uint64_t count = std::min<std::uint64_t>(sectors - first, 1 + random_() % (random_() % 4 ? 8 : 60));
+    const std::uint64_t write = ++writes_;
+    std::vector<std::byte> data;
+    for (std::uint64_t s = first; s < first + count; ++s) {
+      const auto bytes = stamp(s, write);
+      data.insert(data.end(), bytes.begin(), bytes.end());
+      allowed.issued(s, write);
+    }
+    if (rig_->write(file, first * sector_bytes, data)) {
+      EXPECT_NE(&file, &rig_->origin_file()) << "the origin never fails";
+    }
+  }
+
+  void write_snapshot() {
+    Taken& one = taken_[random_() % taken_.size()];
+    write(*one.open->file, *one.allowed);
+  }
+
+  void flush(ViewFile& file, Allowed& allowed) {
+    const std::error_code error = rig_->flush(file);
+    if (!error) allowed.flushed();
+  }
+  void flush_snapshot() {
+    Taken& one = taken_[random_() % taken_.size()];
+    // A refused write leaves open which of its sectors were done: nothing is settled by this flush.
+    if (one.open->view->state() == SnapshotState::active && !one.may_be_full) flush(*one.open->file, *one.allowed);
+  }
+
+  std::mt19937_64 random_;
+  std::unique_ptr<CrashingDevice> origin_;
+  std::unique_ptr<Allowed> origin_allowed_;
+  std::vector<Taken> taken_;
+  std::unique_ptr<Rig> rig_;
+  std::uint64_t writes_ = 0;
+  std::uint64_t cuts_ = 0;
+  bool cutting_ = false;
+};
+
+TEST(PowerCut, what_was_flushed_is_found_and_snapshots_stay_exact) {
+  const std::uint64_t wanted = from_environment("DMSNAP_CRASHES", 20'000);
+  const std::uint64_t only = from_environment("DMSNAP_CRASH_SEED", 0);
+  std::uint64_t cuts = 0;
+  std::uint64_t seed = only ? only : 1;
+  for (; cuts < wanted; ++seed) {
+    SCOPED_TRACE(testing::Message() << "DMSNAP_CRASH_SEED=" << seed);
+    CutRun run(seed);
+    for (int i = 0; i < 60 && !testing::Test::HasFailure(); ++i) run.operation();
+    cuts += run.cuts();
+    ASSERT_FALSE(testing::Test::HasFailure());
+    if (only) break;
+  }
+  RecordProperty("cuts", std::to_string(cuts));
+  RecordProperty("seeds", "1 to " + std::to_string(seed - 1));
+}
+
+}  // namespace
+}  // namespace dmsnap::test

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <functional>
+#include <map>
+#include <memory>
+#include <random>
+#include <vector>
+
+#include "base/system_error.h"
+#include "block/memory_device.h"
+#include "dmsnap/block_device.h"
+
+namespace dmsnap::test {
+
+/// A device in memory that knows what a power cut could leave of it: for each sector what was flushed last, and every
+/// version written since. One thread. `moment`, if any, is called before each write and each flush takes effect: a
+/// crash there is one that the code under test does not see coming.
+class CrashingDevice final : public BlockDevice {
+ public:
+  using Sector512 = std::array<std::byte, sector_bytes>;
+  enum class Cut {
+    kill,   ///< the process dies: everything written stays
+    least,  ///< the power goes: nothing stays but what was flushed
+    any,    ///< the power goes: of each sector any version since the flush
+  };
+
+  explicit CrashingDevice(std::uint64_t sectors) : flushed_(sectors) {}
+
+  std::function<void()> moment;
+
+  std::uint64_t sectors() const override { return flushed_.size(); }
+
+  std::error_code read(Sector from, std::span<std::byte> to) override {
+    for (std::uint64_t i = 0; i < to.size() / sector_bytes; ++i) {
+      const std::uint64_t sector = from.value() + i;
+      if (sector >= sectors()) return errc(std::errc::io_error);
+      const auto written = since_.find(sector);
+      const Sector512& latest = written == since_.end() ? flushed_[sector] : written->second.back();
+      std::memcpy(to.data() + i * sector_bytes, latest.data(), sector_bytes);
+    }
+    return {};
+  }
+
+  std::error_code write(Sector to, std::span<const std::byte> data) override {
+    if (to.value() + data.size() / sector_bytes > sectors()) return errc(std::errc::io_error);
+    // `moment` may run an engine of its own on this thread, which uses the same buffers: the data is taken first.
+    std::vector<Sector512> versions(data.size() / sector_bytes);
+    for (std::size_t i = 0; i < versions.size(); ++i) {
+      std::memcpy(versions[i].data(), data.data() + i * sector_bytes, sector_bytes);
+    }
+    if (moment) moment();
+    for (std::size_t i = 0; i < versions.size(); ++i) since_[to.value() + i].push_back(versions[i]);
+    return {};
+  }
+
+  std::error_code flush() override {
+    if (moment) moment();
+    for (const auto& [sector, versions] : since_) flushed_[sector] = versions.back();
+    since_.clear();
+    return {};
+  }
+
+  /// What a machine finds after the cut; this device goes on.
+  std::unique_ptr<MemoryDevice> after(Cut cut, std::mt19937_64& random) const {
+    auto found = std::make_unique<MemoryDevice>(sectors());
+    for (std::uint64_t sector = 0; sector < sectors(); ++sector) {
+      const Sector512* content = &flushed_[sector];
+      if (const auto written = since_.find(sector); written != since_.end()) {
+        const auto& versions = written->second;
+        const std::uint64_t pick = cut == Cut::any ? random() % (versions.size() + 1) : 0;
+        if (cut == Cut::kill) content = &versions.back();
+        if (pick > 0) content = &versions[pick - 1];
+      }
+      if (found->write(Sector(sector), *content)) std::abort();
+    }
+    return found;
+  }
+
+ private:
+  std::vector<Sector512> flushed_;
+  std::map<std::uint64_t, std::vector<Sector512>> since_;
+};
+
+}  // namespace dmsnap::test

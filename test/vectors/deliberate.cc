@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// Where we differ from the kernel on purpose. Everything that is not listed here is as in the kernel.
+#include "vectors/deliberate.h"
+
+#include <algorithm>
+#include <array>
+
+namespace dmsnap::test {
+
+const Refusal* find_refusal(std::string_view name, std::string_view label) {
+  static const std::array refusals{
+      Refusal{"crafted-duplicate", "start", "named by two entries",
+              "which of the two entries counts is not defined, and kernels differ"},
+      Refusal{"crafted-duplicate", "final", "named by two entries",
+              "which of the two entries counts is not defined, and kernels differ"},
+      Refusal{"crafted-hole", "final", "used by an earlier entry too",
+              "the kernel filled the hole; the dead entry behind it lives again, and its COW chunk has two owners"},
+      Refusal{"crafted-new-beyond-end", "start", "beyond the end of the COW device",
+              "a part of the snapshot is lost: the kernel finds out when it is read, we when it is opened"},
+      Refusal{"truncated-data-c1", "start", "beyond the end of the COW device",
+              "a part of the snapshot is lost: the kernel finds out when it is read, we when it is opened"},
+      Refusal{"transient-N-c8", "final", "magic number",
+              "a transient store has no header: what it held is gone when it is closed, and nothing can be opened"},
+  };
+  const auto found = std::ranges::find_if(refusals, [&](const Refusal& r) { return r.name == name && r.label == label; });
+  return found == refusals.end() ? nullptr : found;
+}
+
+bool blanks_tail(std::string_view name, std::string_view label) {
+  // The dead entries behind the hole would come back to life when the hole is filled.
+  return name == "crafted-hole" && label == "start";
+}
+
+std::span<const NotReplayed> not_replayed() {
+  static constexpr std::string_view discards = "the engine takes no discards";
+  static constexpr std::string_view merges = "the engine does not merge yet; merging_test.cc merges with the store alone";
+  static constexpr std::string_view refused = "the start is refused, and the reason is among the refusals";
+  static constexpr std::array cases{
+      NotReplayed{"crafted-duplicate", refused},
+      NotReplayed{"crafted-hole", "the dead entries behind the hole, which the kernel revives, are blanked at the start"},
+      NotReplayed{"crafted-new-beyond-end", refused},
+      NotReplayed{"discard-passdown-c16", discards},
+      NotReplayed{"discard-without-feature-c8", discards},
+      NotReplayed{"discard-zeroes-cow-c512", discards},
+      NotReplayed{"discard-zeroes-cow-c8", discards},
+      NotReplayed{"merge-areas-c1", merges},
+      NotReplayed{"merge-c8", merges},
+      NotReplayed{"merge-part-c8", merges},
+      NotReplayed{"merge-timed-c8", merges},
+      NotReplayed{"merge-with-other-c8-c16", merges},
+      NotReplayed{"merge-write-during-c8", merges},
+      NotReplayed{"parallel-c8", "several writers at once: the order of the entries depends on timing"},
+      NotReplayed{"shorter-than-origin-c16", "a snapshot of ours is as long as its origin"},
+      NotReplayed{"truncated-data-c1", refused},
+  };
+  return cases;
+}
+
+const Difference* find_difference(std::string_view name) {
+  static constexpr std::string_view last_area =
+      "the area behind the last chunk would lie beyond the device: the kernel writes the chunk's data and then fails, we "
+      "do not hand it out";
+  static const std::vector<Difference> differences{
+      {"edge-of-area-P-c1-34chunks", {33}, last_area},
+      {"edge-of-area-P-c8-258chunks", {257}, last_area},
+      {"tiny-cow-15sect-c8", {0}, "the kernel refuses the device, but has written a header by then; we write nothing"},
+  };
+  const auto found = std::ranges::find(differences, name, &Difference::name);
+  return found == differences.end() ? nullptr : &*found;
+}
+
+std::string test_name(const testing::TestParamInfo<std::string>& of) {
+  std::string name = of.param;
+  std::ranges::replace(name, '-', '_');
+  return name;
+}
+
+}  // namespace dmsnap::test

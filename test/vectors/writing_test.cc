@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// Carries out the ops of the cases on our engine and compares every byte with what the kernel wrote.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "vectors/case_file.h"
+#include "vectors/deliberate.h"
+#include "vectors/devices.h"
+#include "vectors/replay.h"
+
+namespace dmsnap::test {
+namespace {
+
+using Names = std::set<std::string>;
+
+Names listed_as_not_replayed() {
+  Names names;
+  for (const NotReplayed& each : not_replayed()) names.emplace(each.name);
+  return names;
+}
+
+std::vector<std::string> replayed() {
+  std::vector<std::string> names;
+  std::ranges::set_difference(case_names(), listed_as_not_replayed(), std::back_inserter(names));
+  return names;
+}
+
+/// Chunk by chunk, the chunks as large as the case says.
+std::vector<std::uint64_t> differing_chunks(const Bytes& ours, const Bytes& kernels, std::uint64_t chunk_bytes) {
+  std::vector<std::uint64_t> chunks;
+  EXPECT_EQ(ours.size(), kernels.size());
+  for (std::uint64_t at = 0; at < ours.size(); at += chunk_bytes) {
+    const std::uint64_t size = std::min<std::uint64_t>(chunk_bytes, ours.size() - at);
+    if (!std::ranges::equal(std::span(ours).subspan(at, size), std::span(kernels).subspan(at, size))) {
+      chunks.push_back(at / chunk_bytes);
+    }
+  }
+  return chunks;
+}
+
+class Writing : public testing::TestWithParam<std::string> {};
+
+TEST_P(Writing, ops_give_the_kernels_bytes_contents_and_status) {
+  const Case described = read_case(GetParam());
+  const Difference* const difference = find_difference(described.name);
+  Replay replay(described);
+  if (difference != nullptr) replay.leave_out_cows();
+  replay.run();
+  for (const CowDevice& cow : described.cows) {
+    const Bytes kernels = unpack(described.folder / described.checkpoints.back().cow_files.at(cow.name));
+    EXPECT_EQ(differing_chunks(replay.cow(cow.name), kernels, cow.chunk_sectors * sector_bytes),
+              difference != nullptr ? difference->chunks : std::vector<std::uint64_t>())
+        << (difference != nullptr ? difference->why : "no difference is meant");
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(, Writing, testing::ValuesIn(replayed()), test_name);
+
+TEST(Vectors, what_is_not_replayed_cannot_be) {
+  Names expected;
+  for (const std::string& name : case_names()) {
+    const Case described = read_case(name);
+    const bool supported = std::ranges::all_of(described.ops, Replay::supports);
+    const bool opens_alike = find_refusal(name, "start") == nullptr && !blanks_tail(name, "start");
+    if (!supported || !described.repeatable || !opens_alike) expected.insert(name);
+  }
+  EXPECT_EQ(listed_as_not_replayed(), expected);
+}
+
+}  // namespace
+}  // namespace dmsnap::test
