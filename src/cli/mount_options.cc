@@ -38,8 +38,11 @@ void expand(const std::string& list, std::vector<std::string>& into) {
 std::vector<std::string> expand_mount_options(const std::vector<std::string>& arguments) {
   std::vector<std::string> expanded;
   for (std::size_t i = 0; i < arguments.size(); ++i) {
-    if (arguments[i] == "-o" && i + 1 < arguments.size()) {
+    static constexpr std::string_view long_form = "--option=";
+    if ((arguments[i] == "-o" || arguments[i] == "--option") && i + 1 < arguments.size()) {
       expand(arguments[++i], expanded);
+    } else if (arguments[i].starts_with(long_form)) {
+      expand(arguments[i].substr(long_form.size()), expanded);
     } else if (arguments[i].starts_with("-o") && arguments[i].size() > 2) {
       expand(arguments[i].substr(2), expanded);
     } else {

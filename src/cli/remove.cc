@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+#include <filesystem>
+
 #include "cli/verbs.h"
 #include "control/client.h"
+#include "set/snapshot_set.h"
 
 namespace dmsnap::cli {
 
@@ -10,10 +13,21 @@ class Remove final : public Command {
  public:
   std::string_view name() const override { return "remove"; }
   std::string_view summary() const override { return "Drop a snapshot and give its space back"; }
-  std::vector<std::string> operands() const override { return {"MOUNTPOINT", "NAME"}; }
-  void describe(po::options_description&) const override {}
+  std::vector<std::string> operands() const override { return {"MOUNTPOINT|ORIGIN", "NAME"}; }
+  void describe(po::options_description& options) const override {
+    options.add_options()("store", po::value<std::string>(),
+                          "with an ORIGIN that is not mounted: folder of the set; default: ORIGIN.dmsnap");
+  }
   int run(const po::variables_map& values, Streams) const override {
-    ask(operand(values, "MOUNTPOINT"), {{"verb", "remove"}, {"name", operand(values, "NAME")}});
+    const std::string where = operand(values, "MOUNTPOINT|ORIGIN");
+    const std::string snapshot = operand(values, "NAME");
+    if (std::filesystem::is_directory(where)) {
+      ask(where, {{"verb", "remove"}, {"name", snapshot}});
+    } else {
+      // The way out when the origin was changed and the set refuses to be mounted.
+      const std::string store = values.count("store") ? values["store"].as<std::string>() : "";
+      SnapshotSet(where, {.store = store, .offline = true}).remove(snapshot);
+    }
     return done;
   }
 };

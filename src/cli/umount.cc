@@ -62,7 +62,8 @@ void check_closed(const std::string& store) {
   if (!folder) return;
   const auto record = RecordFile(*folder).read();
   if (record && !record->seal) {
-    throw std::runtime_error("the daemon ended before everything was on disk: see its log; the next mount will tell more");
+    throw std::runtime_error(
+        "the daemon ended before everything was on disk: see its log; the next mount will tell more");
   }
 }
 
@@ -74,7 +75,8 @@ class Umount final : public Command {
   }
   std::vector<std::string> operands() const override { return {"MOUNTPOINT"}; }
   void describe(po::options_description& options) const override {
-    options.add_options()("lazy,l", "detach it now; what is open is served until it is closed, and nobody waits for that");
+    options.add_options()("lazy,l",
+                          "detach it now; what is open is served until it is closed, and nobody waits for that");
   }
   int run(const po::variables_map& values, Streams streams) const override {
     const std::string mountpoint = canonical_mount_point(operand(values, "MOUNTPOINT"));

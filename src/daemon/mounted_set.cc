@@ -92,8 +92,9 @@ void MountedSet::open_listed(const SnapshotRecord& record) {
 
 void MountedSet::attach(const std::string& name, const std::string& path) {
   if (const auto there = find(name); there && there->record.path == path) return;
-  SnapshotRecord record{.name = name, .type = "P", .chunk_sectors = 0, .created = std::chrono::system_clock::now(), .path = path};
-  auto snapshot = build(record, set_.open_attached(name, path), false);
+  SnapshotRecord record{
+      .name = name, .type = "P", .chunk_sectors = 0, .created = std::chrono::system_clock::now(), .path = path};
+  auto snapshot = build(record, set_.open_attached(name, path), true);
   snapshot->record.chunk_sectors = snapshot->store->geometry().chunk_sectors();
   snapshot->record.cow_sectors = snapshot->cow->sectors();
   set_.add_attached(snapshot->record);
@@ -105,23 +106,22 @@ std::shared_ptr<MountedSnapshot> MountedSet::build(const SnapshotRecord& record,
   auto snapshot = std::make_shared<MountedSnapshot>();
   snapshot->record = record;
   snapshot->cow = std::make_unique<FileDevice>(std::move(cow));
-  snapshot->store =
-      StoreTypes::builtin().create(record.type, *snapshot->cow,
-                                   {.chunk_sectors = record.chunk_sectors, .must_exist = must_exist, .read_only = read_only()});
+  snapshot->store = StoreTypes::builtin().create(
+      record.type, *snapshot->cow,
+      {.chunk_sectors = record.chunk_sectors, .must_exist = must_exist, .read_only = read_only()});
   const bool writable = !record.read_only && !read_only();
+  const std::uint64_t id = next_id_++;
   snapshot->view = std::make_unique<Snapshot>(
       origin_, *snapshot->cow, *snapshot->store, flusher_,
       Snapshot::Options{
           .writable = writable,
-          .record_invalid = [this, name = record.name](const std::string& reason) { return record_invalid(name, reason); },
-          .changed =
-              [name = record.name](SnapshotState state, const std::string& reason) {
-                log::error("snapshot '{}' {}: {}", name,
-                           state == SnapshotState::invalid ? "is invalid" : "has overflowed", reason);
-              }});
+          .record_invalid = [this,
+                             name = record.name](const std::string& reason) { return record_invalid(name, reason); },
+          .changed = [this, name = record.name, id](
+                         SnapshotState state, const std::string& reason) { note_change(name, id, state, reason); }});
   snapshot->file = std::make_unique<ViewFile>(
       *snapshot->view, flusher_,
-      ViewFile::Options{.id = next_id_++,
+      ViewFile::Options{.id = id,
                         .size_bytes = origin_device_.size_bytes(),
                         .writable = writable,
                         .created = to_timespec(record.created),
@@ -129,6 +129,18 @@ std::shared_ptr<MountedSnapshot> MountedSet::build(const SnapshotRecord& record,
   return snapshot;
 } catch (const StoreError& error) {
   throw std::runtime_error(fmt::format("snapshot '{}' cannot be opened: {}", record.name, error.what()));
+}
+
+void MountedSet::note_change(const std::string& name, std::uint64_t id, SnapshotState state,
+                             const std::string& reason) {
+  log::error("snapshot '{}' {}: {}", name, state == SnapshotState::invalid ? "is invalid" : "has overflowed", reason);
+  MutexLock lock(forget_mutex_);
+  if (forget_ && state == SnapshotState::invalid) forget_(id);
+}
+
+void MountedSet::tell_changes_to(std::function<void(std::uint64_t file_id)> forget) {
+  MutexLock lock(forget_mutex_);
+  forget_ = std::move(forget);
 }
 
 std::error_code MountedSet::record_invalid(const std::string& name, const std::string& reason) {
@@ -162,13 +174,14 @@ void MountedSet::create(const CreateRequest& request) {
   if (request.cow_bytes) cow_sectors = *request.cow_bytes / sector_bytes;
   PendingStore pending = set_.begin_create(request.name, request.chunk_sectors, cow_sectors);
   if (!pending.notice().empty()) log::warning("{}", pending.notice());
-  const SnapshotRecord record{.name = request.name,
-                              .type = request.type,
-                              .chunk_sectors = request.chunk_sectors,
-                              .cow_sectors = pending.cow_sectors(),
-                              .created = std::chrono::system_clock::now(),
-                              .read_only = request.read_only};
+  SnapshotRecord record{.name = request.name,
+                        .type = request.type,
+                        .chunk_sectors = request.chunk_sectors,
+                        .cow_sectors = pending.cow_sectors(),
+                        .created = std::chrono::system_clock::now(),
+                        .read_only = request.read_only};
   auto snapshot = build(record, duplicate(pending.fd()), false);
+  snapshot->record.type = record.type = snapshot->store->type_name();
   flusher_.add(*snapshot->view);
   try {
     const std::error_code error = origin_.quiesced([&]() -> std::error_code {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #pragma once
 
-#include <chrono>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -78,6 +78,10 @@ class MountedSet final : public ExportedTree {
   std::vector<std::shared_ptr<const MountedSnapshot>> snapshots() const;
   std::vector<Unopened> unopened() const;
 
+  /// `forget` is called with the id of a file whose content is not what it was (a snapshot that became invalid), so
+  /// that nobody reads it from a cache; any thread. Null: nobody is told any more, and no call is under way on return.
+  void tell_changes_to(std::function<void(std::uint64_t file_id)> forget) EXCLUDES(forget_mutex_);
+
   const ProcessSetup& setup() const { return setup_; }
   void log_holders() const;
 
@@ -87,6 +91,8 @@ class MountedSet final : public ExportedTree {
   void open_listed(const SnapshotRecord& record);
   void attach(const std::string& name, const std::string& path);
   std::shared_ptr<MountedSnapshot> build(const SnapshotRecord& record, UniqueFd cow, bool must_exist);
+  void note_change(const std::string& name, std::uint64_t id, SnapshotState state, const std::string& reason)
+      EXCLUDES(forget_mutex_);
   std::error_code record_invalid(const std::string& name, const std::string& reason);
   void join(MountedSnapshot& snapshot);
   void show(std::shared_ptr<MountedSnapshot> snapshot);
@@ -108,6 +114,9 @@ class MountedSet final : public ExportedTree {
   mutable Mutex mutex_;
   std::map<std::string, std::shared_ptr<MountedSnapshot>, std::less<>> snapshots_ GUARDED_BY(mutex_);
   std::vector<Unopened> unopened_ GUARDED_BY(mutex_);
+
+  Mutex forget_mutex_;
+  std::function<void(std::uint64_t)> forget_ GUARDED_BY(forget_mutex_);
 
   std::optional<FlushThread> flush_thread_;  // last: it works on all of the above
 };

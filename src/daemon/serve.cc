@@ -73,14 +73,15 @@ void serve_here(const ServeOptions& options, const std::function<void()>& ready)
   MountedSet set(options, setup);
   SetControl control(set);
   {
-    Session session(set, control.handler(),
-                    {.mountpoint = options.mountpoint,
-                     .fsname = set.origin_path(),
-                     .read_only = set.read_only(),
-                     .allow_other = options.allow_other});
+    // A read-only set is no read-only mount: the images refuse to be written, but the control file must be.
+    Session session(
+        set, control.handler(),
+        {.mountpoint = options.mountpoint, .fsname = set.origin_path(), .allow_other = options.allow_other});
     const SignalThread signal_thread(session, set);
+    set.tell_changes_to([&session](std::uint64_t file_id) { session.forget_content(file_id); });
     ready();
     session.run();
+    set.tell_changes_to(nullptr);
   }
   set.close();
 }

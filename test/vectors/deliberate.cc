@@ -22,7 +22,8 @@ const Refusal* find_refusal(std::string_view name, std::string_view label) {
       Refusal{"transient-N-c8", "final", "magic number",
               "a transient store has no header: what it held is gone when it is closed, and nothing can be opened"},
   };
-  const auto found = std::ranges::find_if(refusals, [&](const Refusal& r) { return r.name == name && r.label == label; });
+  const auto found =
+      std::ranges::find_if(refusals, [&](const Refusal& r) { return r.name == name && r.label == label; });
   return found == refusals.end() ? nullptr : found;
 }
 
@@ -33,11 +34,13 @@ bool blanks_tail(std::string_view name, std::string_view label) {
 
 std::span<const NotReplayed> not_replayed() {
   static constexpr std::string_view discards = "the engine takes no discards";
-  static constexpr std::string_view merges = "the engine does not merge yet; merging_test.cc merges with the store alone";
+  static constexpr std::string_view merges =
+      "the engine does not merge yet; merging_test.cc merges with the store alone";
   static constexpr std::string_view refused = "the start is refused, and the reason is among the refusals";
   static constexpr std::array cases{
       NotReplayed{"crafted-duplicate", refused},
-      NotReplayed{"crafted-hole", "the dead entries behind the hole, which the kernel revives, are blanked at the start"},
+      NotReplayed{"crafted-hole",
+                  "the dead entries behind the hole, which the kernel revives, are blanked at the start"},
       NotReplayed{"crafted-new-beyond-end", refused},
       NotReplayed{"discard-passdown-c16", discards},
       NotReplayed{"discard-without-feature-c8", discards},
@@ -58,7 +61,8 @@ std::span<const NotReplayed> not_replayed() {
 
 const Difference* find_difference(std::string_view name) {
   static constexpr std::string_view last_area =
-      "the area behind the last chunk would lie beyond the device: the kernel writes the chunk's data and then fails, we "
+      "the area behind the last chunk would lie beyond the device: the kernel writes the chunk's data and then fails, "
+      "we "
       "do not hand it out";
   static const std::vector<Difference> differences{
       {"edge-of-area-P-c1-34chunks", {33}, last_area},

@@ -5,8 +5,10 @@
 #include <fmt/ranges.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <functional>
 #include <set>
+#include <span>
 #include <utility>
 
 #include "dmsnap/error.h"
@@ -26,24 +28,33 @@ Record outcome(std::error_code error) {
   return error ? failed("EIO") : Record();
 }
 
+/// Full of old bytes, and new for all that: the magic is zero.
+Bytes used_device(std::uint64_t size) {
+  Bytes bytes = stream(0, size);
+  std::ranges::fill(std::span(bytes).first(4), std::byte{0});
+  return bytes;
+}
+
 Extent extent(const std::string& offset, const std::string& length) {
   return {Sector(std::stoull(offset) / sector_bytes), std::stoull(length) / sector_bytes};
 }
 
 }  // namespace
 
-Replay::Replay(const Case& described)
+Replay::Replay(const Case& described, Blank blank)
     : described_(described), origin_(described.origin_at_start()), rig_(origin_, described.origin_bytes, held_bytes) {
   for (const CowDevice& cow : described.cows) {
-    auto device = std::make_unique<FailingDevice>(described.cow_at_start(cow));
+    const bool old_bytes = blank == Blank::old_bytes && !cow.file_at_start;
+    auto device =
+        std::make_unique<FailingDevice>(old_bytes ? used_device(cow.size_bytes) : described.cow_at_start(cow));
     FailingDevice* const raw = device.get();
     targets_[cow.name] = {.cow = raw, .closed = std::move(device)};
   }
 }
 
 bool Replay::supports(const Op& op) {
-  static const std::set<std::string, std::less<>> verbs{"origin-up", "origin-error", "origin-ok", "up",         "down",
-                                                        "cow-error", "cow-ok",       "w",         "zero",       "r",
+  static const std::set<std::string, std::less<>> verbs{"origin-up", "origin-error", "origin-ok", "up",        "down",
+                                                        "cow-error", "cow-ok",       "w",         "zero",      "r",
                                                         "flush",     "status",       "sums",      "checkpoint"};
   return verbs.contains(op[0]) && (op[0] != "up" || op.size() == 4);
 }

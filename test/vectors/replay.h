@@ -16,7 +16,10 @@ namespace dmsnap::test {
 /// everything that was recorded on the way. Failures are told to GoogleTest.
 class Replay {
  public:
-  explicit Replay(const Case& described);
+  /// What is on COW devices that were zeros when the kernel was given them.
+  enum class Blank { zeros, old_bytes };
+
+  explicit Replay(const Case& described, Blank blank = Blank::zeros);
 
   /// All ops; stops behind the first that went otherwise than recorded.
   void run();

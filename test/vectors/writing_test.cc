@@ -3,10 +3,13 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <iterator>
 #include <set>
+#include <span>
 #include <string>
 #include <vector>
 
+#include "store/disk_format.h"
 #include "vectors/case_file.h"
 #include "vectors/deliberate.h"
 #include "vectors/devices.h"
@@ -59,6 +62,45 @@ TEST_P(Writing, ops_give_the_kernels_bytes_contents_and_status) {
 }
 
 INSTANTIATE_TEST_SUITE_P(, Writing, testing::ValuesIn(replayed()), test_name);
+
+/// Header and areas in use when the status line said so much.
+std::vector<std::uint64_t> metadata_chunks(const std::string& info, std::uint64_t chunk_sectors) {
+  const std::uint64_t in_use = std::stoull(info.substr(info.rfind(' ') + 1)) / chunk_sectors;
+  const std::uint64_t stride = chunk_sectors * sector_bytes / sizeof(disk::Entry) + 1;
+  std::vector<std::uint64_t> chunks{0};
+  for (std::uint64_t area = 0; area + 1 < in_use; ++area) chunks.push_back(1 + area * stride);
+  return chunks;
+}
+
+class WritingOverOldBytes : public testing::TestWithParam<std::string> {};
+
+TEST_P(WritingOverOldBytes, gives_the_same_contents_status_and_metadata) {
+  const Case described = read_case(GetParam());
+  Replay replay(described, Replay::Blank::old_bytes);
+  replay.leave_out_cows();
+  replay.run();
+  for (const CowDevice& cow : described.cows) {
+    const std::string info = described.reactivated.at(cow.name).info.value();
+    if (info == "Invalid") continue;
+    const Bytes kernels = unpack(described.folder / described.checkpoints.back().cow_files.at(cow.name));
+    const auto differing = differing_chunks(replay.cow(cow.name), kernels, cow.chunk_sectors * sector_bytes);
+    for (const std::uint64_t chunk : metadata_chunks(info, cow.chunk_sectors)) {
+      EXPECT_EQ(std::ranges::count(differing, chunk), 0) << "metadata chunk " << chunk;
+    }
+  }
+}
+
+std::vector<std::string> replayed_from_zeros() {
+  std::vector<std::string> names = replayed();
+  std::erase_if(names, [](const std::string& name) {
+    const Case described = read_case(name);
+    const auto given = [](const CowDevice& cow) { return cow.file_at_start.has_value(); };
+    return described.type == "N" || find_difference(name) != nullptr || std::ranges::any_of(described.cows, given);
+  });
+  return names;
+}
+
+INSTANTIATE_TEST_SUITE_P(, WritingOverOldBytes, testing::ValuesIn(replayed_from_zeros()), test_name);
 
 TEST(Vectors, what_is_not_replayed_cannot_be) {
   Names expected;
