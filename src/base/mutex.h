@@ -23,6 +23,7 @@
 #define EXCLUDES(...) DMSNAP_ANNOTATION(locks_excluded(__VA_ARGS__))
 #define ACQUIRE(...) DMSNAP_ANNOTATION(acquire_capability(__VA_ARGS__))
 #define ACQUIRE_SHARED(...) DMSNAP_ANNOTATION(acquire_shared_capability(__VA_ARGS__))
+#define TRY_ACQUIRE_SHARED(...) DMSNAP_ANNOTATION(try_acquire_shared_capability(__VA_ARGS__))
 #define RELEASE(...) DMSNAP_ANNOTATION(release_capability(__VA_ARGS__))
 #define RELEASE_SHARED(...) DMSNAP_ANNOTATION(release_shared_capability(__VA_ARGS__))
 #define RELEASE_GENERIC(...) DMSNAP_ANNOTATION(release_generic_capability(__VA_ARGS__))
@@ -83,6 +84,7 @@ class CAPABILITY("mutex") SharedMutex {
   void lock() ACQUIRE() { pthread_rwlock_wrlock(&lock_); }
   void unlock() RELEASE() { pthread_rwlock_unlock(&lock_); }
   void lock_shared() ACQUIRE_SHARED() { pthread_rwlock_rdlock(&lock_); }
+  bool try_lock_shared() TRY_ACQUIRE_SHARED(true) { return pthread_rwlock_tryrdlock(&lock_) == 0; }
   void unlock_shared() RELEASE_SHARED() { pthread_rwlock_unlock(&lock_); }
 
  private:
@@ -103,6 +105,7 @@ class SCOPED_CAPABILITY WriteLock {
 class SCOPED_CAPABILITY ReadLock {
  public:
   explicit ReadLock(SharedMutex& mutex) ACQUIRE_SHARED(mutex) : mutex_(mutex) { mutex_.lock_shared(); }
+  ReadLock(SharedMutex& mutex, std::adopt_lock_t) REQUIRES_SHARED(mutex) : mutex_(mutex) {}
   ~ReadLock() RELEASE_GENERIC() { mutex_.unlock_shared(); }
   ReadLock(const ReadLock&) = delete;
   ReadLock& operator=(const ReadLock&) = delete;

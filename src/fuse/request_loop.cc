@@ -98,14 +98,14 @@ void RequestLoop::work(unsigned number) {
 
 bool RequestLoop::serve_one(fuse_buf& buffer) {
   // Set by the reader that saw the end, or without an end when INIT was refused; libfuse has logged why.
-  if (fuse_session_exited(&session_) != 0) {
-    end((poll_connection() & POLLERR) != 0 ? std::error_code() : errc(std::errc::protocol_error));
-    return false;
-  }
-  const int got = fuse_session_receive_buf(&session_, &buffer);
+  const bool exited = fuse_session_exited(&session_) != 0;
+  const int got = exited ? -EPROTO : fuse_session_receive_buf(&session_, &buffer);
   if (got == -EINTR || got == -EAGAIN) return true;
   if (got <= 0) {
-    end({-got, std::generic_category()});
+    const bool connection_ended = got == 0 || (poll_connection() & POLLERR) != 0;
+    // A request in our hands while the connection ends: what the next read tells is the end.
+    if (got == -ECONNABORTED && !connection_ended) return true;
+    end(connection_ended ? std::error_code() : std::error_code(-got, std::generic_category()));
     return false;
   }
   fuse_session_process_buf(&session_, &buffer);

@@ -34,7 +34,17 @@ Outcome View::read(Sector from, std::span<std::byte> to, Wait wait) {
 }
 
 Outcome View::write(Sector to, std::span<const std::byte> data, Wait wait) {
-  ReadLock gate(gate_);
+  // The gate is shut for as long as it takes to drain and sync everything before a snapshot.
+  if (wait == Wait::yes) {
+    gate_.lock_shared();
+  } else if (!gate_.try_lock_shared()) {
+    return std::nullopt;
+  }
+  const ReadLock gate(gate_, std::adopt_lock);
+  return write_inside_gate(to, data, wait);
+}
+
+Outcome View::write_inside_gate(Sector to, std::span<const std::byte> data, Wait wait) {
   if (dependants_.empty() && !look_at_held_.load(std::memory_order_acquire)) return write_settled(to, data, wait);
   while (!data.empty()) {
     const auto piece = data.first(std::min(data.size(), largest_piece_bytes));

@@ -73,6 +73,7 @@ class View {
   std::error_code sticky_error() const;
 
  private:
+  Outcome write_inside_gate(Sector to, std::span<const std::byte> data, Wait wait) REQUIRES_SHARED(gate_);
   Outcome write_piece(Sector to, std::span<const std::byte> data, Wait wait) REQUIRES_SHARED(gate_);
   Outcome hold(Sector to, std::span<const std::byte> data, Wait wait) REQUIRES_SHARED(gate_);
   std::vector<Extent> put_in_place();

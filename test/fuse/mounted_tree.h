@@ -12,6 +12,7 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <latch>
 #include <string>
 #include <thread>
@@ -56,6 +57,31 @@ inline int unmount(const std::string& path) {
 
 inline bool can_mount() {
   return UniqueFd(::open("/dev/fuse", O_RDWR | O_CLOEXEC)).get() >= 0;
+}
+
+/// Skips where nothing can be mounted.
+class MountedTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (!can_mount()) GTEST_SKIP() << "no /dev/fuse here";
+  }
+};
+
+/// Of a system call: 0, or errno.
+inline int outcome(int result) {
+  return result == 0 ? 0 : errno;
+}
+
+inline std::string read_at(const UniqueFd& fd, std::size_t size, off_t offset) {
+  std::string text(size, '\0');
+  const ssize_t got = ::pread(fd.get(), text.data(), size, offset);
+  EXPECT_GE(got, 0) << std::strerror(errno);
+  text.resize(got < 0 ? 0 : static_cast<std::size_t>(got));
+  return text;
+}
+
+inline ssize_t write_at(const UniqueFd& fd, const std::string& text, off_t offset) {
+  return ::pwrite(fd.get(), text.data(), text.size(), offset);
 }
 
 /// Ends a test that hangs. Its threads would hang in the kernel for good, each waiting for another's answer, and could

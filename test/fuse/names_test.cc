@@ -11,17 +11,7 @@
 namespace dmsnap::test {
 namespace {
 
-class names : public testing::Test {
- protected:
-  void SetUp() override {
-    if (!can_mount()) GTEST_SKIP() << "no /dev/fuse here";
-  }
-};
-
-/// 0, or errno.
-int outcome(int result) {
-  return result == 0 ? 0 : errno;
-}
+class names : public MountedTest {};
 
 int outcome_of_open(const std::string& path, int flags) {
   const UniqueFd fd(::open(path.c_str(), flags | O_CLOEXEC, 0600));

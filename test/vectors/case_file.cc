@@ -88,7 +88,7 @@ CowDevice parse_cow(const Json& json, const Json& whole) {
 }
 
 Record parse_start(const Json& json) {
-  const Record activation = parse_record(json.at("activation"));
+  Record activation = parse_record(json.at("activation"));
   if (!json.contains("snapshot")) return activation;
   Record start = parse_record(json.at("snapshot"));
   start.result = activation.result;

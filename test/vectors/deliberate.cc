@@ -61,9 +61,7 @@ std::span<const NotReplayed> not_replayed() {
 
 const Difference* find_difference(std::string_view name) {
   static constexpr std::string_view last_area =
-      "the area behind the last chunk would lie beyond the device: the kernel writes the chunk's data and then fails, "
-      "we "
-      "do not hand it out";
+      "the area behind the last chunk would lie beyond the device: the kernel writes data, then fails; we do neither";
   static const std::vector<Difference> differences{
       {"edge-of-area-P-c1-34chunks", {33}, last_area},
       {"edge-of-area-P-c8-258chunks", {257}, last_area},
