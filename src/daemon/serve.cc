@@ -35,10 +35,10 @@ sigset_t ending_signals() {
 class SignalThread {
  public:
   SignalThread(Session& session, MountedSet& set)
-      : thread_([&session, &set](std::stop_token stop) { run(stop, session, set); }) {}
+      : thread_([&session, &set](const std::stop_token& stop) { run(stop, session, set); }) {}
 
  private:
-  static void run(std::stop_token stop, Session& session, MountedSet& set) {
+  static void run(const std::stop_token& stop, Session& session, MountedSet& set) {
     pthread_setname_np(pthread_self(), "dmsnap-signal");
     const sigset_t signals = ending_signals();
     bool detached = false;

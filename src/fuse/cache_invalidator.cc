@@ -11,7 +11,7 @@
 namespace dmsnap {
 
 CacheInvalidator::CacheInvalidator(fuse_session& session)
-    : session_(session), thread_([this](std::stop_token stop) { run(stop); }) {}
+    : session_(session), thread_([this](const std::stop_token& stop) { run(stop); }) {}
 
 void CacheInvalidator::content(fuse_ino_t inode, Completion done) {
   queue({.inode = inode, .name = {}, .done = std::move(done)});
@@ -27,7 +27,7 @@ void CacheInvalidator::queue(Order order) {
   queued_.notify_one();
 }
 
-void CacheInvalidator::run(std::stop_token stop) {
+void CacheInvalidator::run(const std::stop_token& stop) {
   pthread_setname_np(pthread_self(), "dmsnap-forget");
   for (;;) {
     Order order;

@@ -36,7 +36,7 @@ class CacheInvalidator {
     Completion done;
   };
   void queue(Order order) EXCLUDES(mutex_);
-  void run(std::stop_token stop) EXCLUDES(mutex_);
+  void run(const std::stop_token& stop) EXCLUDES(mutex_);
   void carry_out(const Order& order);
 
   fuse_session& session_;

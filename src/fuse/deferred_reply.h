@@ -37,7 +37,7 @@ class OwedAnswers {
 /// answer may be given while the session is already waiting to go.
 class DeferredReply {
  public:
-  DeferredReply(Reply reply, std::shared_ptr<OwedAnswers> owed)
+  DeferredReply(Reply reply, const std::shared_ptr<OwedAnswers>& owed)
       : debt_(owed.get(), Pay{owed}), reply_(std::move(reply)) {
     owed->add();
   }

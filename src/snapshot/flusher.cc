@@ -80,7 +80,7 @@ void Flusher::remove(View& view) {
   std::erase_if(snapshots_, [&](const Snapshot* each) { return each == &view; });
 }
 
-bool Flusher::wait_for_work(std::stop_token stop, std::chrono::milliseconds idle) {
+bool Flusher::wait_for_work(const std::stop_token& stop, std::chrono::milliseconds idle) {
   MutexLock lock(mutex_);
   work_.wait(mutex_, stop, [&]() NO_THREAD_SAFETY_ANALYSIS { return due_ || something_; });
   if (!due_) work_.wait_for(mutex_, stop, idle, [&]() NO_THREAD_SAFETY_ANALYSIS { return due_; });
@@ -141,7 +141,7 @@ bool Flusher::make_durable(const std::vector<Snapshot*>& snapshots) {
 }
 
 FlushThread::FlushThread(Flusher& flusher, std::chrono::milliseconds idle)
-    : thread_([&flusher, idle](std::stop_token stop) {
+    : thread_([&flusher, idle](const std::stop_token& stop) {
         pthread_setname_np(pthread_self(), "dmsnap-flush");
         while (flusher.wait_for_work(stop, idle)) flusher.run_wave();
       }) {}

@@ -46,7 +46,7 @@ class Flusher {
   void run_wave();
 
   /// Waits until a wave is due: a request or hurry() at once, other work after `idle`. False when stopped.
-  bool wait_for_work(std::stop_token stop, std::chrono::milliseconds idle);
+  bool wait_for_work(const std::stop_token& stop, std::chrono::milliseconds idle);
 
   /// Who asks to wait for a wave runs it, there and then: for programs without a FlushThread (tests, tools).
   void run_in_place() { in_place_ = true; }

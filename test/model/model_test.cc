@@ -164,7 +164,8 @@ class Life {
     ASSERT_FALSE(file.read(at.offset, got));
     const auto wanted = std::span(content).subspan(at.offset, at.size);
     const auto difference = std::ranges::mismatch(got, wanted);
-    ASSERT_EQ(difference.in1, got.end()) << "first differs at byte " << at.offset + (difference.in1 - got.begin());
+    ASSERT_EQ(difference.in1, got.end()) << "first differs at byte "
+                                         << at.offset + static_cast<std::size_t>(difference.in1 - got.begin());
   }
 
   std::mt19937_64 random_;

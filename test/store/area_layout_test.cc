@@ -41,7 +41,7 @@ CowChunk walk(const AreaLayout& layout, CowChunk from, std::uint64_t count) {
 
 TEST(AreaLayout, after_agrees_with_walking) {
   const auto layout = with_chunks(100000, 1);
-  for (std::uint64_t from : {2, 3, 33, 35, 66, 68}) {
+  for (std::uint64_t from : {2U, 3U, 33U, 35U, 66U, 68U}) {
     for (std::uint64_t count = 0; count < 200; ++count) {
       EXPECT_EQ(layout.after(CowChunk(from), count), walk(layout, CowChunk(from), count)) << from << " " << count;
     }

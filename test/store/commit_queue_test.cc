@@ -20,7 +20,7 @@ std::vector<std::uint64_t> taken(CommitQueue& queue) {
 
 TEST(CommitQueue, a_commit_waits_for_those_prepared_before_it) {
   CommitQueue queue;
-  for (std::uint64_t n : {2, 3, 4, 5}) queue.open(chunk(n));
+  for (std::uint64_t n : {2U, 3U, 4U, 5U}) queue.open(chunk(n));
   queue.ready(copied(5));
   queue.ready(copied(4));
   queue.ready(copied(3));
@@ -32,7 +32,7 @@ TEST(CommitQueue, a_commit_waits_for_those_prepared_before_it) {
 
 TEST(CommitQueue, what_is_ready_goes_without_what_was_prepared_after_it) {
   CommitQueue queue;
-  for (std::uint64_t n : {2, 3, 4}) queue.open(chunk(n));
+  for (std::uint64_t n : {2U, 3U, 4U}) queue.open(chunk(n));
   queue.ready(copied(2));
   queue.ready(copied(4));
   EXPECT_EQ(taken(queue), (std::vector<std::uint64_t>{2}));

@@ -1,0 +1,115 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# What cannot be done is refused in one line that says why, with the documented exit status, and nothing is changed.
+. "$(dirname "$0")/functions.sh"
+truncate -s 8M disk.img
+serve disk.img d
+"$DMSNAP" create d good > out.txt 2> err.txt
+unserve d
+
+# Every file but the lock, which names its last holder.
+everything() { find . -path ./d -prune -o ! -name lock ! -name out.txt ! -name err.txt ! -name log ! -name before -type f -print0 | sort -z | xargs -0 sha256sum; }
+refuse() { # STATUS TEXT COMMAND...
+  everything > before
+  expect_failure "$@"
+  [ "$1" -eq 2 ] || [ "$(wc -l < err.txt)" -eq 1 ] || fail "${*:3}: not one line: $(cat err.txt)"
+  everything | cmp -s before - || fail "${*:3}: changed something"
+  ! mountpoint -q d || fail "${*:3}: mounted all the same"
+}
+mounting() { "$DMSNAP" mount "$@"; }
+
+# the origin
+mkfifo fifo
+: > empty.img
+printf 'QFI\373' | dd of=overlay.qcow2 bs=1M seek=0 status=none && truncate -s 1M overlay.qcow2
+refuse 1 "No such file" mounting missing.img d
+refuse 1 "live" mounting live d
+refuse 1 "empty" mounting empty.img d
+refuse 1 "fifo" mounting fifo d
+refuse 1 "qemu-img convert" mounting overlay.qcow2 d
+refuse 1 "COW" mounting disk.img.dmsnap/good.cow d
+loop=$(losetup --find --show disk.img)
+refuse 1 "$loop" mounting disk.img d
+losetup -d "$loop"
+if [ "$(id -u)" -eq 0 ]; then
+  cp disk.img secret.img && chmod 600 secret.img && chmod 755 .
+  refuse 1 "Permission denied" setpriv --reuid=65534 --regid=65534 --clear-groups "$DMSNAP" mount secret.img d
+fi
+
+# the mount point
+touch old/file
+refuse 1 "not empty" mounting disk.img old
+refuse 1 "does not exist" mounting disk.img nowhere
+refuse 1 "no folder" mounting disk.img disk.img
+mkdir -p inside/disk.img.dmsnap && cp disk.img inside/
+chmod 700 inside/disk.img.dmsnap && mkdir inside/disk.img.dmsnap/d
+refuse 1 "lies in" mounting inside/disk.img inside/disk.img.dmsnap/d
+
+# usage
+refuse 2 "MOUNTPOINT is missing" mounting disk.img
+refuse 2 "no verb" "$DMSNAP" mnt disk.img d
+refuse 2 "--held" mounting disk.img d --held lots
+refuse 1 "no dmsnap mount" "$DMSNAP" list d
+"$DMSNAP" --help > out.txt && "$DMSNAP" mount --help > out.txt || fail "--help fails"
+
+# stores
+damage() { # TEXT OFFSET BYTES: bytes written into a copy of the store
+  cp disk.img.dmsnap/good.cow saved.cow
+  printf "$3" | dd of=disk.img.dmsnap/good.cow bs=1 seek="$2" conv=notrunc status=none
+  refuse 1 "$1" mounting disk.img d
+  grep -q "good" err.txt || fail "does not name the snapshot: $(cat err.txt)"
+  cp saved.cow disk.img.dmsnap/good.cow
+}
+entry='\x01\0\0\0\0\0\0\0\x02\0\0\0\0\0\0\0'
+damage "no COW device" 0 'JUNK'
+damage "version 2" 8 '\x02'
+damage "chunk size" 12 '\x07'
+damage "blank" 0 '\0\0\0\0'
+damage "beyond the end of the COW device" 4096 '\x01\0\0\0\0\0\0\0\0\0\0\x01\0\0\0\0'
+damage "beyond the end of the origin" 4096 '\0\0\0\x01\0\0\0\0\x02\0\0\0\0\0\0\0'
+damage "metadata chunk" 4096 '\x01\0\0\0\0\0\0\0\x01\0\0\0\0\0\0\0'
+damage "used by an earlier entry" 4096 "$entry"'\x05\0\0\0\0\0\0\0\x02\0\0\0\0\0\0\0'
+damage "named by two entries" 4096 "$entry"'\x01\0\0\0\0\0\0\0\x03\0\0\0\0\0\0\0'
+damage "beyond the end of the COW device" 4096 '\x01\0\0\0\0\0\0\0\x02\0\0\0\0\0\0\x03'
+cp disk.img.dmsnap/good.cow saved.cow
+truncate -s 5000 disk.img.dmsnap/good.cow
+refuse 1 "good" mounting disk.img d
+cp saved.cow disk.img.dmsnap/good.cow
+cp disk.img.dmsnap/set.json saved.json
+for content in '' '{"format": 1' '[]' '{"format": 99}'; do
+  printf '%s' "$content" > disk.img.dmsnap/set.json
+  refuse 1 "set.json" mounting disk.img d
+done
+cp saved.json disk.img.dmsnap/set.json
+
+# an origin that was changed behind our back
+cp -p disk.img saved.img
+printf x | dd of=disk.img conv=notrunc status=none
+refuse 1 "dmsnap remove" mounting disk.img d
+cp -p saved.img disk.img
+
+# while it is mounted
+serve disk.img d
+mkdir other
+expect_failure 1 "$(cat d.pid)" "$DMSNAP" mount disk.img other
+expect_failure 1 "already" "$DMSNAP" mount disk.img d
+expect_failure 1 "already" "$DMSNAP" create d good
+for name in .hidden -x a/b "$(printf 'x%.0s' $(seq 300))" delta.map ''; do
+  expect_failure 1 "name" "$DMSNAP" create d -- "$name" || true
+done
+for size in 3K 0 2G 4X; do expect_failure 2 "--chunk-size" "$DMSNAP" create d new --chunk-size $size; done
+expect_failure 1 "unknown" "$DMSNAP" create d new --type Q
+expect_failure 1 "no snapshot" "$DMSNAP" remove d missing
+exec 3< d/snapshots/good
+expect_failure 1 "in use" "$DMSNAP" remove d good
+exec 3<&-
+[ "$(ls disk.img.dmsnap)" = "$(printf 'good.cow\nlock\nset.json')" ] || fail "left behind: $(ls disk.img.dmsnap)"
+unserve d
+
+# a size that is no multiple of 512 bytes is served, read-only, and says so
+head -c 100000 /dev/urandom > odd.img
+serve odd.img d
+grep -q "512" log d/.dmsnap/status || fail "does not say why it is read-only"
+cmp d/origin odd.img
+expect_failure 1 "" dd if=/dev/zero of=d/origin bs=512 count=1 conv=notrunc
+unserve d

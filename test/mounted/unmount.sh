@@ -1,0 +1,70 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# However a mount ends, the daemon ends with everything on disk: dmsnap umount, its helper for umount(8), fusermount3 -u,
+# umount(2) alone, SIGTERM, SIGINT. Busy mounts are kept, and say who keeps them.
+. "$(dirname "$0")/functions.sh"
+truncate -s 4M disk.img
+ln -s "$DMSNAP" umount.fuse.dmsnap
+ln -s "$DMSNAP" mount.fuse.dmsnap
+
+gone() { ! grep -q '^State:[[:space:]]*[A-Y]' "/proc/$1/status" 2> /dev/null; } # perhaps not yet reaped
+ended() {                                                                    # PID: within ten seconds
+  for _ in $(seq 100); do
+    ! gone "$1" || return 0
+    sleep 0.1
+  done
+  fail "the daemon did not end"
+}
+closed() { [ "$(jq -r .state disk.img.dmsnap/set.json)" = closed ] || fail "the set was not closed after $1"; }
+
+number=0
+for way in "$DMSNAP umount d" "./umount.fuse.dmsnap $PWD/d" "fusermount3 -u d" "umount -i d" TERM INT; do
+  serve disk.img d
+  pid=$(cat d.pid)
+  [ "$number" -gt 0 ] || "$DMSNAP" create d snap > out.txt 2> err.txt
+  number=$((number + 1))
+  yes "$number" | head -c 100000 | dd of=d/origin bs=1000 conv=notrunc status=none
+  case $way in
+    TERM | INT) kill -"$way" "$pid" ;;
+    *) $way ;;
+  esac
+  case $way in "$DMSNAP"* | ./umount*) gone "$pid" || fail "$way returned before the daemon was gone" ;; esac
+  ended "$pid"
+  closed "$way"
+  yes "$number" | head -c 100000 | cmp -n 100000 - disk.img || fail "$way: what was written is not in the image"
+  ! mountpoint -q d || fail "$way: still mounted"
+  rm -f d.pid
+done
+
+# busy: refused, with the holder's name, and everything goes on
+serve disk.img d
+exec 3< d/origin
+expect_failure 1 "in use" "$DMSNAP" umount d
+grep -q "process $$" err.txt || fail "does not say who: $(cat err.txt)"
+cmp -s -n 1000 d/origin disk.img || fail "the mount does not work any more"
+
+# SIGTERM with a file open: detached at once, the file is served until it is closed
+pid=$(cat d.pid)
+kill -TERM "$pid"
+for _ in $(seq 100); do mountpoint -q d || break; sleep 0.1; done
+! mountpoint -q d || fail "not detached"
+! gone "$pid" || fail "the daemon has gone although a file is open"
+head -c 1000 <&3 > read.txt || fail "the open file is not served"
+cmp -n 1000 read.txt disk.img
+exec 3<&-
+ended "$pid"
+closed "SIGTERM with an open file"
+
+# through mount(8)'s helper, with fstab's options
+./mount.fuse.dmsnap disk.img d -o "ro,nofail,log-file=$PWD/log"
+daemon_of d > d.pid
+expect_failure 1 "" dd if=/dev/zero of=d/origin bs=512 count=1 conv=notrunc
+unserve d
+
+# dead mount points are cleaned up
+serve disk.img d
+kill -9 "$(cat d.pid)"
+ended "$(cat d.pid)"
+serve disk.img d
+cmp -s -n 1000 d/origin disk.img || fail "not served after a dead mount was cleaned up"
+unserve d
