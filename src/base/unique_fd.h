@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #pragma once
 
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <utility>
+
+#include "base/system_error.h"
 
 namespace dmsnap {
 
@@ -29,5 +32,12 @@ class UniqueFd {
  private:
   int fd_ = -1;
 };
+
+/// Another descriptor of the same open file, closed on exec. Throws std::system_error.
+inline UniqueFd duplicate(int fd) {
+  UniqueFd copy(::fcntl(fd, F_DUPFD_CLOEXEC, 0));
+  if (!copy) throw_errno("duplicate a descriptor");
+  return copy;
+}
 
 }  // namespace dmsnap

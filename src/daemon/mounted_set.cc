@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "daemon/mounted_set.h"
 
-#include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/statvfs.h>
 
@@ -22,12 +21,6 @@ namespace dmsnap {
 namespace {
 
 constexpr std::chrono::milliseconds idle_before_wave(1000);
-
-UniqueFd duplicate(int fd) {
-  UniqueFd copy(::fcntl(fd, F_DUPFD_CLOEXEC, 0));
-  if (!copy) throw_errno("duplicate a descriptor");
-  return copy;
-}
 
 std::timespec to_timespec(Moment moment) {
   const auto since = moment.time_since_epoch();
@@ -164,73 +157,6 @@ void MountedSet::show(std::shared_ptr<MountedSnapshot> snapshot) {
   snapshots_.emplace(snapshot->record.name, std::move(snapshot));
 }
 
-void MountedSet::create(const CreateRequest& request) {
-  MutexLock one_at_a_time(changes_);
-  if (read_only()) throw std::runtime_error("the mount is read-only: " + read_only_reason());
-  if (!ChunkGeometry::valid(request.chunk_sectors)) {
-    throw std::runtime_error("the chunk size must be a power of two from 512 bytes to 1 GiB");
-  }
-  std::optional<std::uint64_t> cow_sectors;
-  if (request.cow_bytes) cow_sectors = *request.cow_bytes / sector_bytes;
-  PendingStore pending = set_.begin_create(request.name, request.chunk_sectors, cow_sectors);
-  if (!pending.notice().empty()) log::warning("{}", pending.notice());
-  SnapshotRecord record{.name = request.name,
-                        .type = request.type,
-                        .chunk_sectors = request.chunk_sectors,
-                        .cow_sectors = pending.cow_sectors(),
-                        .created = std::chrono::system_clock::now(),
-                        .read_only = request.read_only};
-  auto snapshot = build(record, duplicate(pending.fd()), false);
-  snapshot->record.type = record.type = snapshot->store->type_name();
-  flusher_.add(*snapshot->view);
-  try {
-    const std::error_code error = origin_.quiesced([&]() -> std::error_code {
-      set_.commit_create(std::move(pending), record);
-      origin_.attach(*snapshot->view);
-      return {};
-    });
-    if (error) throw std::system_error(error, "flush what was written before the snapshot");
-  } catch (...) {
-    flusher_.remove(*snapshot->view);
-    throw;
-  }
-  log::info("snapshot '{}' taken", request.name);
-  show(std::move(snapshot));
-}
-
-void MountedSet::remove(std::string_view name) {
-  MutexLock one_at_a_time(changes_);
-  if (options_.read_only) throw std::runtime_error("the mount is read-only");
-  const auto snapshot = find(name);
-  if (!snapshot) return remove_unopened(std::string(name));
-  if (!snapshot->file->retire()) throw std::runtime_error(busy_message(*snapshot));
-  try {
-    set_.remove(snapshot->record.name);
-  } catch (...) {
-    snapshot->file->revive();
-    throw;
-  }
-  origin_.detach(*snapshot->view);
-  flusher_.remove(*snapshot->view);
-  log::info("snapshot '{}' removed", name);
-  MutexLock lock(mutex_);
-  snapshots_.erase(snapshot->record.name);
-}
-
-void MountedSet::remove_unopened(const std::string& name) {
-  set_.remove(name);
-  log::info("snapshot '{}' removed", name);
-  MutexLock lock(mutex_);
-  std::erase_if(unopened_, [&](const Unopened& each) { return each.record.name == name; });
-}
-
-std::string MountedSet::busy_message(const MountedSnapshot& snapshot) const {
-  std::string who;
-  for (const std::string& holder : holders_of(mountpoint())) who += (who.empty() ? "" : ", ") + holder;
-  return fmt::format("snapshot '{}' is in use ({}): close it first", snapshot.record.name,
-                     who.empty() ? "by a process that cannot be seen from here" : who);
-}
-
 std::error_code MountedSet::flush_all() {
   std::vector<std::shared_ptr<MountedSnapshot>> all;
   {
@@ -289,21 +215,6 @@ std::vector<std::shared_ptr<const MountedSnapshot>> MountedSet::snapshots() cons
 std::vector<MountedSet::Unopened> MountedSet::unopened() const {
   MutexLock lock(mutex_);
   return unopened_;
-}
-
-std::error_code MountedSet::remove_snapshot(std::string_view name) {
-  const auto snapshot = find(name);
-  if (!snapshot) return errc(std::errc::no_such_file_or_directory);
-  try {
-    remove(name);
-    return {};
-  } catch (const std::system_error& error) {
-    log::error("remove '{}': {}", name, error.what());
-    return error.code();
-  } catch (const std::exception& error) {
-    log::warning("remove '{}': {}", name, error.what());
-    return errc(read_only() ? std::errc::read_only_file_system : std::errc::device_or_resource_busy);
-  }
 }
 
 std::string MountedSet::text(std::string_view name) {

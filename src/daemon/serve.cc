@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "daemon/serve.h"
 
+#include <absl/cleanup/cleanup.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
@@ -61,6 +62,18 @@ class SignalThread {
   std::jthread thread_;
 };
 
+void run_session(const ServeOptions& options, MountedSet& set, const std::function<void()>& ready) {
+  SetControl control(set);
+  // A read-only set is no read-only mount: the images refuse to be written, but the control file must be.
+  Session session(set, control.handler(),
+                  {.mountpoint = options.mountpoint, .fsname = set.origin_path(), .allow_other = options.allow_other});
+  const SignalThread signal_thread(session, set);
+  set.tell_changes_to([&session](std::uint64_t file_id) { session.forget_content(file_id); });
+  const absl::Cleanup no_longer = [&set] { set.tell_changes_to(nullptr); };
+  ready();
+  session.run();
+}
+
 /// Everything from the set to the mount, in the order in which it must come up; the other way round on return.
 void serve_here(const ServeOptions& options, const std::function<void()>& ready) {
   const sigset_t signals = ending_signals();
@@ -71,17 +84,11 @@ void serve_here(const ServeOptions& options, const std::function<void()>& ready)
   const ProcessSetup setup{.io_flusher = set_io_flusher(), .memory_locked = lock_memory()};
 
   MountedSet set(options, setup);
-  SetControl control(set);
-  {
-    // A read-only set is no read-only mount: the images refuse to be written, but the control file must be.
-    Session session(
-        set, control.handler(),
-        {.mountpoint = options.mountpoint, .fsname = set.origin_path(), .allow_other = options.allow_other});
-    const SignalThread signal_thread(session, set);
-    set.tell_changes_to([&session](std::uint64_t file_id) { session.forget_content(file_id); });
-    ready();
-    session.run();
-    set.tell_changes_to(nullptr);
+  try {
+    run_session(options, set, ready);
+  } catch (...) {
+    set.close();
+    throw;
   }
   set.close();
 }
@@ -128,6 +135,7 @@ void check_mount_place(const ServeOptions& options) {
   if (clean_dead_mount(options.mountpoint)) log::warning("{}: a dead mount was cleaned up", options.mountpoint);
   const std::string store = options.store.empty() ? options.origin + ".dmsnap" : options.store;
   check_mount_point(options.mountpoint, std::array{options.origin, store});
+  check_fuse_device();
 }
 
 std::string read_pipe(int fd) {

@@ -36,7 +36,7 @@ void Operations::rename(Reply reply, fuse_ino_t folder, const char* name, fuse_i
   if (folder != snapshots_inode || to_folder != snapshots_inode) {
     return std::move(reply).error(std::errc::operation_not_permitted);
   }
-  log::warning("snapshots/{}: not renamed to {}: use 'dmsnap rename {} {} {}'", name, to, mountpoint_, name, to);
+  log::warning("snapshots/{}: not renamed to {}: a snapshot keeps its name", name, to);
   std::move(reply).error(std::errc::operation_not_supported);
 }
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "fuse/mount.h"
 
-#include <fcntl.h>
 #include <fmt/format.h>
 #include <poll.h>
 #include <spawn.h>
@@ -19,7 +18,6 @@
 
 #include "base/log.h"
 #include "base/system_error.h"
-#include "base/unique_fd.h"
 #include "fuse/fuse_log.h"
 
 namespace dmsnap {
@@ -38,14 +36,6 @@ bool is_dead(const std::string& path) {
   struct statx s {};
   const int flags = AT_STATX_FORCE_SYNC | AT_NO_AUTOMOUNT;
   return ::statx(AT_FDCWD, path.c_str(), flags, STATX_BASIC_STATS, &s) != 0 && errno == ENOTCONN;
-}
-
-void check_fuse_device() {
-  const UniqueFd fd(::open("/dev/fuse", O_RDWR | O_CLOEXEC));
-  if (fd) return;
-  const bool missing = errno == ENOENT || errno == ENODEV || errno == ENXIO;
-  throw_errno(missing ? "/dev/fuse (is the kernel module loaded, 'modprobe fuse'? a container needs the device)"
-                      : "/dev/fuse (ask for the permission to use it)");
 }
 
 /// libfuse splits options at commas.
@@ -103,7 +93,6 @@ std::string absolute_mountpoint(const std::string& path) {
 
 Mount::Mount(const SessionOptions& options, const fuse_lowlevel_ops& table, void* operations)
     : mountpoint_(absolute_mountpoint(options.mountpoint)) {
-  check_fuse_device();
   const FuseMessages messages;
   session_.reset(new_session(options, table, operations));
   if (session_ && fuse_session_mount(session_.get(), mountpoint_.c_str()) == 0) {

@@ -2,6 +2,7 @@
 #include "host/mount_point.h"
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <spawn.h>
 #include <sys/mount.h>
@@ -18,6 +19,7 @@
 #include <optional>
 
 #include "base/system_error.h"
+#include "base/unique_fd.h"
 #include "host/mount_table.h"
 
 namespace dmsnap {
@@ -139,6 +141,14 @@ void check_mount_point(const std::string& path, std::span<const std::string> kep
     if (is_within(place, point))
       throw std::runtime_error(fmt::format("{} would hide {}; name another folder", path, place));
   }
+}
+
+void check_fuse_device() {
+  const UniqueFd fd(::open("/dev/fuse", O_RDWR | O_CLOEXEC));
+  if (fd) return;
+  const bool missing = errno == ENOENT || errno == ENODEV || errno == ENXIO;
+  throw_errno(missing ? "/dev/fuse (is the kernel module loaded, 'modprobe fuse'? a container needs the device)"
+                      : "/dev/fuse (ask for the permission to use it)");
 }
 
 }  // namespace dmsnap

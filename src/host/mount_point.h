@@ -32,6 +32,9 @@ bool clean_dead_mount(const std::string& path);
 /// `kept`: the origin, the folder of the set.
 void check_mount_point(const std::string& path, std::span<const std::string> kept);
 
+/// Throws std::system_error, which says what to ask for, when this process may not use /dev/fuse or there is none.
+void check_fuse_device();
+
 /// `path` absolute, symbolic links resolved but in the last component of a dead mount. Throws std::system_error.
 std::string canonical_mount_point(const std::string& path);
 

@@ -45,7 +45,7 @@ OriginFile::OriginFile(const std::string& path, const OriginOptions& options) : 
 
 void OriginFile::open(const OriginOptions& options) {
   if (options.fd >= 0) {
-    fd_.reset(::fcntl(options.fd, F_DUPFD_CLOEXEC, 0));
+    fd_ = duplicate(options.fd);
   } else if (options.read_only) {
     fd_ = open_file_at(AT_FDCWD, path_, O_RDONLY);
   } else {

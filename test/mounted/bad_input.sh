@@ -31,10 +31,8 @@ refuse 1 "COW" mounting disk.img.dmsnap/good.cow d
 loop=$(losetup --find --show disk.img)
 refuse 1 "$loop" mounting disk.img d
 losetup -d "$loop"
-if [ "$(id -u)" -eq 0 ]; then
-  cp disk.img secret.img && chmod 600 secret.img && chmod 755 .
-  refuse 1 "Permission denied" setpriv --reuid=65534 --regid=65534 --clear-groups "$DMSNAP" mount secret.img d
-fi
+cp disk.img secret.img && chmod 600 secret.img && chmod 755 .
+refuse 1 "Permission denied" setpriv --reuid=65534 --regid=65534 --clear-groups "$DMSNAP" mount secret.img d
 
 # the mount point
 touch old/file
@@ -44,6 +42,16 @@ refuse 1 "no folder" mounting disk.img disk.img
 mkdir -p inside/disk.img.dmsnap && cp disk.img inside/
 chmod 700 inside/disk.img.dmsnap && mkdir inside/disk.img.dmsnap/d
 refuse 1 "lies in" mounting inside/disk.img inside/disk.img.dmsnap/d
+
+# FUSE: not there, or not for us. A /dev of its own shows that.
+without_fuse() { # COMMAND that makes the device
+  unshare --mount bash -c 'set -eu; mount -t tmpfs none /dev; mknod -m 666 /dev/null c 1 3; eval "$1"; shift; "$@"' - "$@"
+}
+mkdir -m 777 public public/d
+truncate -s 1M public/disk.img && chown 65534 public/disk.img
+refuse 1 "modprobe fuse" without_fuse : "$DMSNAP" mount disk.img d
+refuse 1 "permission" without_fuse "mknod -m 600 /dev/fuse c 10 229" \
+  setpriv --reuid=65534 --regid=65534 --clear-groups "$DMSNAP" mount public/disk.img public/d
 
 # usage
 refuse 2 "MOUNTPOINT is missing" mounting disk.img
