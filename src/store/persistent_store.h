@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #pragma once
 
-#include <array>
 #include <atomic>
 #include <cstdint>
 #include <vector>
@@ -12,6 +11,7 @@
 #include "store/area_layout.h"
 #include "store/commit_queue.h"
 #include "store/metadata_loader.h"
+#include "store/metadata_writer.h"
 #include "store/store_types.h"
 
 namespace dmsnap {
@@ -28,9 +28,7 @@ namespace dmsnap {
 ///   3. at load, the device is flushed before anything is believed, and the stale tail of a torn write is blanked on
 ///      disk before the first chunk is handed out.
 ///
-/// A batch writes only the sectors of an area that change, each area by one write; the kernel writes the whole chunk.
-/// Of the area in use only the sector that is being filled is kept in memory: what lies before it never changes, what
-/// lies behind it is zeros.
+/// A batch writes only the sectors of an area that change; the kernel writes the whole chunk.
 class PersistentStore final : public ExceptionStore {
  public:
   PersistentStore(BlockDevice& cow, const StoreOptions& options, bool overflow);
@@ -54,21 +52,9 @@ class PersistentStore final : public ExceptionStore {
   std::string status(StatusType type) const override;
 
  private:
-  /// Where the next entry goes.
-  struct Place {
-    std::uint64_t area = 0;
-    std::uint64_t used = 0;
-  };
-
   AreaLayout layout() const { return {geometry_, cow_.sectors()}; }
-  std::uint64_t available_locked() const REQUIRES(mutex_);
+  std::uint64_t room() const REQUIRES(mutex_);
   void create();
-  void blank_tail(const ListEnd& end);
-  std::error_code write_header(bool valid);
-  std::error_code write_zeros(Extent range);
-  std::error_code zero_entered_areas(std::uint64_t entries);
-  std::error_code write_entries(std::span<const disk::Entry> entries);
-  std::error_code clear_entries(std::uint64_t area, std::uint64_t from, std::uint64_t to);
   Result<std::vector<std::byte>> read_area(std::uint64_t area);
 
   BlockDevice& cow_;
@@ -82,14 +68,14 @@ class PersistentStore final : public ExceptionStore {
   bool valid_ GUARDED_BY(mutex_) = true;
   CowChunk next_free_ GUARDED_BY(mutex_) = AreaLayout::first_data;
   std::uint64_t prepared_ GUARDED_BY(mutex_) = 0;  // chunks handed out whose entries are not written yet
-  Place place_ GUARDED_BY(mutex_);                 // behind the last written entry
+  MetadataPlace place_ GUARDED_BY(mutex_);         // behind the last written entry
 
   std::atomic<std::uint64_t> durable_below_ = 0;  // COW chunk number
 
-  // The flush thread's own.
+  // The flush thread's own, once loaded.
+  MetadataWriter writer_;
   std::vector<Commit> batch_;
   std::error_code batch_error_;
-  std::array<std::byte, sector_bytes> tail_{};  // the sector at place_: used entries, then zeros
 };
 
 }  // namespace dmsnap
