@@ -9,14 +9,9 @@
 #include "dmsnap/block_device.h"
 #include "store/area_layout.h"
 #include "store/disk_format.h"
+#include "store/metadata_scan.h"
 
 namespace dmsnap {
-
-/// A slot in the list of exceptions.
-struct MetadataPlace {
-  std::uint64_t area = 0;
-  std::uint64_t used = 0;  ///< entries of the area before it
-};
 
 /// Writes the header and the areas, of which only the sectors that change, each area by one write. Of the list it keeps
 /// only the sector that is being filled: what lies before it never changes, what lies behind it is zeros.

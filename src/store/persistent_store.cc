@@ -28,6 +28,19 @@ ChunkGeometry requested_geometry(const StoreOptions& options) {
   return ChunkGeometry(sectors);
 }
 
+/// What the kernel would take and then map wrongly is refused.
+class StrictLoad final : public ScanVisitor {
+ public:
+  explicit StrictLoad(const std::function<bool(const ExceptionRun&)>& found) : found_(found) {}
+  bool exceptions(const ExceptionRun& run) override { return found_(run); }
+  void found(const Finding& finding) override {
+    if (finding.defect != Defect::stale_tail) throw StoreError(describe(finding));
+  }
+
+ private:
+  const std::function<bool(const ExceptionRun&)>& found_;
+};
+
 }  // namespace
 
 PersistentStore::PersistentStore(BlockDevice& cow, const StoreOptions& options, bool overflow)
@@ -50,19 +63,19 @@ bool PersistentStore::load(std::uint64_t origin_sectors, const std::function<boo
   writer_ = MetadataWriter(cow_, geometry_);
   ListEnd end;
   if (header->valid) {
-    end = load_exceptions(cow_, layout(), geometry_, geometry_.chunks_touched(origin_sectors), found);
+    StrictLoad visitor(found);
+    end = scan_exceptions(cow_, geometry_, geometry_.chunks_touched(origin_sectors), visitor);
   }
-  const MetadataPlace place{.area = end.area, .used = end.used};
   writer_.go_on_in(end.last_sector);
   if (end.stale_tail && !options_.read_only) {
-    throw_if(writer_.blank_behind(place), "blank the stale tail of a metadata area");
+    throw_if(writer_.blank_behind(end.at), "blank the stale tail of a metadata area");
     throw_if(cow_.flush(), "flush the COW device");
   }
 
   MutexLock lock(mutex_);
   valid_ = header->valid;
   next_free_ = end.next_free;
-  place_ = place;
+  place_ = end.at;
   durable_below_ = next_free_.value();
   return valid_;
 }

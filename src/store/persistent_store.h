@@ -10,7 +10,7 @@
 #include "dmsnap/exception_store.h"
 #include "store/area_layout.h"
 #include "store/commit_queue.h"
-#include "store/metadata_loader.h"
+#include "store/metadata_scan.h"
 #include "store/metadata_writer.h"
 #include "store/store_types.h"
 

@@ -77,7 +77,7 @@ damage "beyond the end of the COW device" 4096 '\x01\0\0\0\0\0\0\0\0\0\0\x01\0\0
 damage "beyond the end of the origin" 4096 '\0\0\0\x01\0\0\0\0\x02\0\0\0\0\0\0\0'
 damage "metadata chunk" 4096 '\x01\0\0\0\0\0\0\0\x01\0\0\0\0\0\0\0'
 damage "used by an earlier entry" 4096 "$entry"'\x05\0\0\0\0\0\0\0\x02\0\0\0\0\0\0\0'
-damage "named by two entries" 4096 "$entry"'\x01\0\0\0\0\0\0\0\x03\0\0\0\0\0\0\0'
+damage "named by an earlier entry" 4096 "$entry"'\x01\0\0\0\0\0\0\0\x03\0\0\0\0\0\0\0'
 damage "beyond the end of the COW device" 4096 '\x01\0\0\0\0\0\0\0\x02\0\0\0\0\0\0\x03'
 cp disk.img.dmsnap/good.cow saved.cow
 truncate -s 5000 disk.img.dmsnap/good.cow

@@ -9,9 +9,9 @@ namespace dmsnap::test {
 
 const Refusal* find_refusal(std::string_view name, std::string_view label) {
   static const std::array refusals{
-      Refusal{"crafted-duplicate", "start", "named by two entries",
+      Refusal{"crafted-duplicate", "start", "named by an earlier entry",
               "which of the two entries counts is not defined, and kernels differ"},
-      Refusal{"crafted-duplicate", "final", "named by two entries",
+      Refusal{"crafted-duplicate", "final", "named by an earlier entry",
               "which of the two entries counts is not defined, and kernels differ"},
       Refusal{"crafted-hole", "final", "used by an earlier entry too",
               "the kernel filled the hole; the dead entry behind it lives again, and its COW chunk has two owners"},
