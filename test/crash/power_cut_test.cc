@@ -131,6 +131,17 @@ class CutRun {
     }
   }
 
+  /// A store that is cut off while it is made is blank or empty: it never takes old bytes for exceptions.
+  void verify_half_made(const CrashingDevice& cow, const std::string& type, std::uint32_t chunk) {
+    for (const auto cut : {CrashingDevice::Cut::least, CrashingDevice::Cut::any}) {
+      MemoryDevice origin(origin_->sectors());
+      Rig again(origin, origin.sectors() * sector_bytes);
+      const auto& opened = again.add(cow.after(cut, random_), type, {.chunk_sectors = chunk});
+      EXPECT_EQ(opened.store->usage().allocated, 2 * chunk);
+      ++cuts_;
+    }
+  }
+
   void create() {
     const auto chunk = static_cast<std::uint32_t>(1U << random_() % 5);
     const std::uint64_t chunks = (origin_->sectors() + chunk - 1) / chunk;
@@ -140,8 +151,10 @@ class CutRun {
     // An old store's bytes in a new one's place.
     std::vector<std::byte> garbage(sector_bytes, std::byte{1});
     for (std::uint64_t s = 1; s < device->sectors(); ++s) EXPECT_FALSE(device->write(Sector(s), garbage));
+    EXPECT_FALSE(device->flush());
     auto* cow = device.get();
     const std::string type = random_() % 2 ? "P" : "PO";
+    cow->moment = [this, cow, &type, chunk] { verify_half_made(*cow, type, chunk); };
     auto& opened = rig_->add(std::move(device), type, {.chunk_sectors = chunk});
     // What the snapshot shows is what the origin had when it was taken, and that is durable.
     origin_allowed_->flushed();
