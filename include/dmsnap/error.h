@@ -23,6 +23,12 @@ class StoreError : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+/// A device on which there is no store at all.
+class NoStoreError : public StoreError {
+ public:
+  using StoreError::StoreError;
+};
+
 }  // namespace dmsnap
 
 template <>

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <iterator>
 
+#include "base/system_error.h"
 #include "dmsnap/version.h"
 
 namespace dmsnap::cli {
@@ -67,9 +68,14 @@ int run_command(const Command& command, std::span<const std::string> arguments, 
     command.describe(options);
     options.add_options()("help,h", "print this and exit");
     const po::variables_map values = parse(command, arguments, options);
-    if (!values.count("help")) return command.run(values, streams);
-    print_help(command, options, streams.out);
-    return done;
+    int status = done;
+    if (values.count("help")) {
+      print_help(command, options, streams.out);
+    } else {
+      status = command.run(values, streams);
+    }
+    if (!streams.out.flush()) throw std::system_error(last_error(), "write to standard output");
+    return status;
   } catch (const po::error& error) {
     complain(error.what());
   } catch (const UsageError& error) {

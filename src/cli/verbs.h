@@ -16,6 +16,11 @@ const Command& create_command();
 const Command& list_command();
 const Command& status_command();
 const Command& remove_command();
+const Command& check_command();
+const Command& dump_command();
+const Command& restore_command();
+const Command& repair_command();
+const Command& diff_command();
 
 /// Every verb, in the order in which the help lists them.
 std::span<const Command* const> all_commands();

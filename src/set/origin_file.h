@@ -6,8 +6,8 @@
 #include <cstdint>
 #include <string>
 
+#include "base/file_lock.h"
 #include "base/unique_fd.h"
-#include "set/file_lock.h"
 #include "set/set_record.h"
 
 namespace dmsnap {

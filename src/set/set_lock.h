@@ -3,8 +3,8 @@
 
 #include <string>
 
+#include "base/file_lock.h"
 #include "base/unique_fd.h"
-#include "set/file_lock.h"
 #include "set/set_folder.h"
 
 namespace dmsnap {

@@ -35,10 +35,15 @@ class AreaLayout {
     return stride() - past_area;
   }
 
+  /// Data chunks before `chunk`.
+  std::uint64_t data_chunks_below(CowChunk chunk) const {
+    if (chunk <= first_data) return 0;
+    return chunk.value() - 1 - ((chunk.value() - 2) / stride() + 1);
+  }
   /// Data chunks from `from` to the end of the device.
   std::uint64_t data_chunks_from(CowChunk from) const {
     if (from.value() >= chunks_) return 0;
-    return data_chunks_below(chunks_) - data_chunks_below(from.value());
+    return data_chunks_below(CowChunk(chunks_)) - data_chunks_below(from);
   }
 
   /// The chunk behind the next `count` data chunks from `from`, a data chunk; areas between them counted.
@@ -58,11 +63,6 @@ class AreaLayout {
   }
 
  private:
-  std::uint64_t data_chunks_below(std::uint64_t chunk) const {
-    if (chunk <= 2) return 0;
-    return chunk - 1 - ((chunk - 2) / stride() + 1);
-  }
-
   ChunkGeometry geometry_;
   std::uint64_t chunks_;
 };

@@ -61,6 +61,7 @@ class Scan {
   ListEnd run() {
     std::vector<std::byte> area(geometry_.chunk_bytes());
     for (;; ++at_.area) {
+      visitor_.area(at_.area);
       if (!layout_.area_exists(at_.area)) {
         at_.used = 0;
         tell(Defect::area_missing, {.length = 0});
@@ -106,6 +107,7 @@ class Scan {
     if (layout_.is_metadata(one.copy)) return Defect::cow_chunk_is_metadata;
     if (origin_chunks_ && one.origin.value() >= *origin_chunks_) return Defect::origin_chunk_outside;
     if (!named_.insert(one.copy)) return Defect::cow_chunk_twice;
+    ++end_.named_chunks;
     return std::nullopt;
   }
 
@@ -177,8 +179,8 @@ std::optional<LoadedHeader> load_header(BlockDevice& cow) {
   const disk::Header header = disk::unpack_header(sector);
   if (header.magic.value() == 0) return std::nullopt;
   if (header.magic.value() != disk::magic) {
-    throw StoreError(fmt::format("the magic number is {:#010x}, not {:#010x}: this is no COW device",
-                                 header.magic.value(), disk::magic));
+    throw NoStoreError(fmt::format("the magic number is {:#010x}, not {:#010x}: this is no COW device",
+                                   header.magic.value(), disk::magic));
   }
   if (!ChunkGeometry::valid(header.chunk_sectors.value())) {
     throw StoreError(fmt::format("the header's chunk size of {} sectors is no power of two up to {}",
@@ -188,6 +190,13 @@ std::optional<LoadedHeader> load_header(BlockDevice& cow) {
     throw StoreError(fmt::format("the header says version {}; only version 1 is known", header.version.value()));
   }
   return LoadedHeader{.geometry = ChunkGeometry(header.chunk_sectors.value()), .valid = header.valid.value() != 0};
+}
+
+LoadedHeader require_header(BlockDevice& cow) {
+  if (cow.sectors() == 0) throw NoStoreError("it is empty");
+  const auto header = load_header(cow);
+  if (!header) throw NoStoreError("the header is blank: no store was made here, or it was wiped");
+  return *header;
 }
 
 ListEnd scan_exceptions(BlockDevice& cow, ChunkGeometry geometry, std::optional<std::uint64_t> origin_chunks,

@@ -53,11 +53,15 @@ struct LoadedHeader {
   bool valid;
 };
 std::optional<LoadedHeader> load_header(BlockDevice& cow);
+/// As load_header(), and throws NoStoreError for a blank device.
+LoadedHeader require_header(BlockDevice& cow);
 
 /// Takes what a scan comes across, in the order of the list.
 class ScanVisitor {
  public:
   virtual ~ScanVisitor() = default;
+  /// About to read an area.
+  virtual void area(std::uint64_t /*index*/) {}
   /// Sound entries, folded. False, and none of them is taken: one of the origin chunks has been named before. The
   /// entries are then offered one by one, and found() is told of each that is refused.
   virtual bool exceptions(const ExceptionRun& run) = 0;
@@ -69,6 +73,7 @@ class ScanVisitor {
 struct ListEnd {
   MetadataPlace at;                                   ///< the slot of the terminator
   CowChunk next_free = AreaLayout::first_data;        ///< highest chunk used plus one, metadata skipped
+  std::uint64_t named_chunks = 0;                     ///< COW chunks that entries name
   std::array<std::byte, sector_bytes> last_sector{};  ///< the sector of the terminator, blank from there on
   bool stale_tail = false;                            ///< found() was told of one
 };

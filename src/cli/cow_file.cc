@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "cli/cow_file.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <filesystem>
+#include <stdexcept>
+#include <utility>
+
+#include "base/file_lock.h"
+#include "base/system_error.h"
+
+namespace dmsnap::cli {
+
+namespace {
+
+std::string folder_of(const std::string& path) {
+  const std::string parent = std::filesystem::path(path).parent_path();
+  return parent.empty() ? "." : parent;
+}
+
+}  // namespace
+
+std::unique_ptr<FileDevice> open_to_look(const std::string& path) {
+  UniqueFd fd = FileDevice::open(path, true);
+  struct stat status {};
+  if (::fstat(fd.get(), &status) != 0) throw_errno(path);
+  if (S_ISDIR(status.st_mode)) throw std::system_error(errc(std::errc::is_a_directory), path);
+  if (!S_ISREG(status.st_mode) && !S_ISBLK(status.st_mode)) {
+    throw std::runtime_error(path + " is neither a file nor a block device");
+  }
+  if (!lock_file(fd.get(), LockMode::shared, path)) {
+    throw std::runtime_error(
+        fmt::format("{} is in use: it is mounted, or another program has locked it; unmount it first, or make a copy "
+                    "of an unmounted set",
+                    path));
+  }
+  return std::make_unique<FileDevice>(std::move(fd));
+}
+
+OutputFile::OutputFile(std::string path, bool force) : path_(std::move(path)), force_(force) {
+  struct stat status {};
+  if (::lstat(path_.c_str(), &status) != 0) {
+    if (errno != ENOENT) throw_errno(path_);
+  } else if (!S_ISREG(status.st_mode)) {
+    throw std::runtime_error(path_ + " is no regular file: it is not replaced");
+  } else if (!force_) {
+    throw std::runtime_error(path_ + " exists already: --force replaces it");
+  }
+}
+
+OutputFile::~OutputFile() {
+  if (!temporary_.empty()) ::unlink(temporary_.c_str());
+}
+
+BlockDevice& OutputFile::make(std::uint64_t sectors) {
+  std::string name = fmt::format("{}/.{}.XXXXXX", folder_of(path_), std::filesystem::path(path_).filename().string());
+  UniqueFd fd(::mkostemp(name.data(), O_CLOEXEC));
+  if (!fd) throw_errno(path_);
+  temporary_ = name;
+  if (::ftruncate(fd.get(), static_cast<off_t>(sectors * sector_bytes)) != 0) throw_errno(path_);
+  device_ = std::make_unique<FileDevice>(std::move(fd));
+  return *device_;
+}
+
+void OutputFile::commit() {
+  const unsigned flags = force_ ? 0 : RENAME_NOREPLACE;
+  if (::renameat2(AT_FDCWD, temporary_.c_str(), AT_FDCWD, path_.c_str(), flags) != 0) throw_errno(path_);
+  temporary_.clear();
+  const UniqueFd folder(::open(folder_of(path_).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!folder || (::fsync(folder.get()) != 0 && errno != EINVAL)) throw_errno(folder_of(path_));
+}
+
+}  // namespace dmsnap::cli

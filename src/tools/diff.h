@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#pragma once
+
+#include <cstdint>
+#include <functional>
+
+#include "dmsnap/block_device.h"
+#include "dmsnap/units.h"
+
+namespace dmsnap {
+
+/// Calls `differs` for every extent of the image in which the snapshot differs from its origin, ascending, neighbours
+/// joined, to the sector. What has an exception is compared: a copy may hold equal bytes. The store is sound, and the
+/// origin is as large as when the snapshot was taken. Throws StoreError, std::system_error.
+void diff_store(BlockDevice& cow, BlockDevice& origin, const std::function<void(const Extent&)>& differs);
+
+/// The same without looking at the bytes: every extent that has an exception. `origin_sectors` cuts off the last chunk.
+void list_exceptions(BlockDevice& cow, std::uint64_t origin_sectors,
+                     const std::function<void(const Extent&)>& has_exception);
+
+}  // namespace dmsnap
