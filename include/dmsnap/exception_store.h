@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 #include <system_error>
+#include <vector>
 
 #include "dmsnap/result.h"
 #include "dmsnap/units.h"
@@ -36,6 +37,12 @@ struct StoreUsage {
 };
 
 enum class StatusType { info, table };
+
+/// A commit that has come to its end.
+struct Completed {
+  Completion done;  ///< never empty
+  std::error_code result;
+};
 
 /// Where a snapshot remembers its exceptions: hands out COW chunks and records which origin chunk each one
 /// holds. It never touches chunk data.
@@ -104,8 +111,9 @@ class ExceptionStore {
   [[nodiscard]] virtual bool close_batch() = 0;
   /// Flush thread, after a successful flush of the COW device: writes the batch's areas.
   [[nodiscard]] virtual std::error_code write_batch() = 0;
-  /// Flush thread, with the outcome of all of the above: runs the completions, in order. A failure is final.
-  virtual void finish_batch(std::error_code outcome) = 0;
+  /// Flush thread, with the outcome of all of the above; a failure is final. Gives the completions of the batch, in
+  /// order, for the caller to run with `result` once it holds no lock.
+  [[nodiscard]] virtual std::vector<Completed> finish_batch(std::error_code outcome) = 0;
 
   /// The newest run, consecutive in both chunk numbers and inside one area: what a merge copies next. Nothing when all
   /// is merged. Only while nothing is prepared or committed.

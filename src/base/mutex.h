@@ -23,6 +23,7 @@
 #define EXCLUDES(...) DMSNAP_ANNOTATION(locks_excluded(__VA_ARGS__))
 #define ACQUIRE(...) DMSNAP_ANNOTATION(acquire_capability(__VA_ARGS__))
 #define ACQUIRE_SHARED(...) DMSNAP_ANNOTATION(acquire_shared_capability(__VA_ARGS__))
+#define TRY_ACQUIRE(...) DMSNAP_ANNOTATION(try_acquire_capability(__VA_ARGS__))
 #define TRY_ACQUIRE_SHARED(...) DMSNAP_ANNOTATION(try_acquire_shared_capability(__VA_ARGS__))
 #define RELEASE(...) DMSNAP_ANNOTATION(release_capability(__VA_ARGS__))
 #define RELEASE_SHARED(...) DMSNAP_ANNOTATION(release_shared_capability(__VA_ARGS__))
@@ -33,6 +34,7 @@ namespace dmsnap {
 class CAPABILITY("mutex") Mutex {
  public:
   void lock() ACQUIRE() { mutex_.lock(); }
+  bool try_lock() TRY_ACQUIRE(true) { return mutex_.try_lock(); }
   void unlock() RELEASE() { mutex_.unlock(); }
 
  private:
@@ -42,6 +44,7 @@ class CAPABILITY("mutex") Mutex {
 class SCOPED_CAPABILITY MutexLock {
  public:
   explicit MutexLock(Mutex& mutex) ACQUIRE(mutex) : mutex_(mutex) { mutex_.lock(); }
+  MutexLock(Mutex& mutex, std::adopt_lock_t) REQUIRES(mutex) : mutex_(mutex) {}
   ~MutexLock() RELEASE() { mutex_.unlock(); }
   MutexLock(const MutexLock&) = delete;
   MutexLock& operator=(const MutexLock&) = delete;

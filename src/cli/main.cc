@@ -9,6 +9,6 @@
 int main(int argc, char** argv) {
   using namespace dmsnap::cli;
   const std::string program = std::filesystem::path(argc > 0 ? argv[0] : "dmsnap").filename();
-  const std::vector<std::string> arguments = helper_arguments(program, {argv + 1, argv + argc});
-  return run_cli(all_commands(), arguments, {std::cout, std::cerr});
+  const auto arguments = helper_arguments(program, {argv + 1, argv + argc});
+  return arguments ? run_cli(all_commands(), *arguments, {std::cout, std::cerr}) : done;
 }

@@ -51,6 +51,8 @@ class Mount final : public Command {
          "NAME[=VALUE],...: any of these, as in fstab; ro is read-only");
   }
   int run(const po::variables_map& values, Streams) const override {
+    // Words of -o have become options already, but for one that hides in a cluster.
+    if (values.count("option")) throw UsageError("write -o by itself, not together with other letters");
     ServeOptions options;
     options.origin = std::filesystem::absolute(operand(values, "ORIGIN"));
     options.mountpoint = std::filesystem::absolute(operand(values, "MOUNTPOINT"));

@@ -12,9 +12,11 @@ namespace {
 
 /// Of mount(8), fstab(5) and systemd.mount(5), not ours. A FUSE mount is nosuid and nodev in any case.
 bool kept_by_others(std::string_view option) {
-  static constexpr std::array<std::string_view, 22> others{
-      "rw",   "auto",   "noauto", "user",  "nouser", "users",  "group", "owner", "defaults", "_netdev", "nofail",
-      "suid", "nosuid", "dev",    "nodev", "exec",   "noexec", "sync",  "async", "atime",    "noatime", "relatime"};
+  static constexpr std::array<std::string_view, 31> others{
+      "rw",     "auto",     "noauto",     "user",     "nouser",     "users",       "group",         "owner",
+      "suid",   "nosuid",   "dev",        "nodev",    "exec",       "noexec",      "sync",          "async",
+      "atime",  "noatime",  "relatime",   "diratime", "nodiratime", "strictatime", "nostrictatime", "norelatime",
+      "silent", "lazytime", "nolazytime", "_netdev",  "nofail",     "defaults",    "loud"};
   return option.empty() || option.starts_with("x-") || option.starts_with("comment=") ||
          std::ranges::find(others, option) != others.end();
 }
@@ -24,6 +26,11 @@ std::string as_long_option(std::string option) {
   const std::size_t name_end = std::min(option.find('='), option.size());
   std::replace(option.begin(), option.begin() + static_cast<std::ptrdiff_t>(name_end), '_', '-');
   return "--" + option;
+}
+
+bool is_cluster_with(const std::string& word, char letter) {
+  return word.size() > 1 && word[0] == '-' && word[1] != '-' && word[1] != 'o' &&
+         word.find(letter) != std::string::npos;
 }
 
 void expand(const std::string& list, std::vector<std::string>& into) {
@@ -52,7 +59,8 @@ std::vector<std::string> expand_mount_options(const std::vector<std::string>& ar
   return expanded;
 }
 
-std::vector<std::string> helper_arguments(const std::string& program, std::vector<std::string> arguments) {
+std::optional<std::vector<std::string>> helper_arguments(const std::string& program,
+                                                         std::vector<std::string> arguments) {
   const bool mounting = program == "mount.fuse.dmsnap";
   if (!mounting && program != "umount.fuse.dmsnap") {
     if (!arguments.empty() && arguments.front() == "mount") return expand_mount_options(arguments);
@@ -65,6 +73,8 @@ std::vector<std::string> helper_arguments(const std::string& program, std::vecto
     const std::string& word = arguments[i];
     if (word == "-t" || word == "-N") {
       ++i;
+    } else if (mounting && is_cluster_with(word, 'f')) {
+      return std::nullopt;
     } else if (word == "-l" && !mounting) {
       words.push_back("--lazy");
     } else if (!word.starts_with('-') || word.starts_with("-o") || word.starts_with("--")) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #pragma once
 
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -28,7 +29,9 @@ std::span<const Command* const> all_commands();
 /// The words of a call as `dmsnap VERB ...`, when the program was called as mount.fuse.dmsnap or umount.fuse.dmsnap by
 /// mount(8) or umount(8): `mount.fuse.dmsnap ORIGIN MOUNTPOINT -o OPTIONS` becomes `mount ORIGIN MOUNTPOINT -o
 /// OPTIONS`.
-std::vector<std::string> helper_arguments(const std::string& program, std::vector<std::string> arguments);
+/// Nothing is to be done when mount(8) only pretends to mount (-f).
+std::optional<std::vector<std::string>> helper_arguments(const std::string& program,
+                                                         std::vector<std::string> arguments);
 
 /// The words of `-o ro,store=DIR` as options of `dmsnap mount`: `--read-only --store=DIR`. Those that mount(8), fstab
 /// and systemd keep for themselves (rw, noauto, nofail, x-..., ...) are left out.

@@ -5,6 +5,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <cctype>
 #include <ranges>
 #include <stdexcept>
 
@@ -20,14 +21,20 @@ std::string Dispatcher::handle(std::string_view request) {
     reply = answer(request);
     reply["ok"] = true;
   } catch (const std::exception& error) {
-    reply = {{"ok", false}, {"error", error.what()}};
+    std::string why = error.what();
+    // A request's words may be in it, whatever they hold.
+    std::ranges::replace_if(
+        why, [](unsigned char c) { return std::iscntrl(c) != 0; }, '?');
+    reply = {{"ok", false}, {"error", why}};
   }
   return reply.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
 }
 
 nlohmann::json Dispatcher::answer(std::string_view text) const {
   const auto request = nlohmann::json::parse(text, nullptr, false);
-  if (!request.is_object() || !request.contains("verb") || !request["verb"].is_string()) {
+  // The parser takes a NUL for the end.
+  if (text.find('\0') != std::string_view::npos || !request.is_object() || !request.contains("verb") ||
+      !request["verb"].is_string()) {
     throw std::runtime_error(R"(the request must be one JSON object with a "verb", such as {"verb": "list"})");
   }
   const auto found = verbs_.find(request["verb"].get<std::string>());

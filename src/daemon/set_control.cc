@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <limits>
 #include <stdexcept>
 
 #include "daemon/mounted_set.h"
@@ -19,11 +20,27 @@ std::shared_ptr<const MountedSnapshot> named(const MountedSet& set, const std::s
   throw std::runtime_error(fmt::format("there is no snapshot '{}'", name));
 }
 
+/// The member as it was written: no rounding, no wrapping.
+template <class Number>
+Number whole_number(const nlohmann::json& request, const char* member) {
+  const nlohmann::json& value = request.at(member);
+  if (!value.is_number_unsigned() || value.get<std::uint64_t>() > std::numeric_limits<Number>::max()) {
+    throw std::runtime_error(
+        fmt::format("'{}' must be a whole number from 0 to {}", member, std::numeric_limits<Number>::max()));
+  }
+  return value.get<Number>();
+}
+
+std::string name_in(const nlohmann::json& request) {
+  if (!request.contains("name")) throw std::runtime_error("'name' is missing");
+  return request["name"];
+}
+
 nlohmann::json create(MountedSet& set, const nlohmann::json& request) {
-  CreateRequest wanted{.name = request.at("name")};
+  CreateRequest wanted{.name = name_in(request)};
   if (request.contains("type")) wanted.type = request["type"];
-  if (request.contains("chunk_sectors")) wanted.chunk_sectors = request["chunk_sectors"];
-  if (request.contains("cow_bytes")) wanted.cow_bytes = request["cow_bytes"].get<std::uint64_t>();
+  if (request.contains("chunk_sectors")) wanted.chunk_sectors = whole_number<std::uint32_t>(request, "chunk_sectors");
+  if (request.contains("cow_bytes")) wanted.cow_bytes = whole_number<std::uint64_t>(request, "cow_bytes");
   if (request.contains("read_only")) wanted.read_only = request["read_only"];
   set.create(wanted);
   return {{"snapshot", snapshot_report(set, *named(set, wanted.name), set.filesystem())}};
@@ -47,7 +64,7 @@ SetControl::SetControl(MountedSet& set) {
   dispatcher_.add("create", {"name", "type", "chunk_sectors", "cow_bytes", "read_only"},
                   [&set](const nlohmann::json& request) { return create(set, request); });
   dispatcher_.add("remove", {"name"}, [&set](const nlohmann::json& request) {
-    set.remove(request.at("name").get<std::string>());
+    set.remove(name_in(request));
     return nlohmann::json::object();
   });
   dispatcher_.add("list", {}, [&set](const nlohmann::json&) {

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <future>
+#include <iterator>
 #include <utility>
 
 #include "snapshot/snapshot.h"
@@ -89,6 +90,7 @@ bool Flusher::wait_for_work(const std::stop_token& stop, std::chrono::millisecon
 
 void Flusher::run_wave() {
   std::vector<Request> requests;
+  std::vector<Completed> commits;
   {
     MutexLock wave(wave_mutex_);
     {
@@ -105,7 +107,9 @@ void Flusher::run_wave() {
       const std::error_code error = request.view->sync();
       request.outcome = error ? error : request.view->sticky_error();
     }
+    commits = std::exchange(completed_, {});
   }
+  for (const Completed& commit : commits) commit.done(commit.result);
   for (const Request& request : requests) request.done(request.outcome);
 }
 
@@ -136,7 +140,8 @@ bool Flusher::make_durable(const std::vector<Snapshot*>& snapshots) {
   for (Batch& batch : batches) {
     if (!batch.outcome) batch.outcome = batch.snapshot->flush_cow();
   }
-  for (const Batch& batch : batches) batch.snapshot->finish_batch(batch.outcome);
+  for (const Batch& batch : batches)
+    std::ranges::move(batch.snapshot->finish_batch(batch.outcome), std::back_inserter(completed_));
   return std::ranges::none_of(snapshots, [](const Snapshot* s) { return static_cast<bool>(s->unrecorded()); });
 }
 

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/mutex.h"
+#include "dmsnap/exception_store.h"
 #include "dmsnap/result.h"
 
 namespace dmsnap {
@@ -18,9 +19,10 @@ class View;
 /// Makes the writes to all views of a set durable, in waves. One wave, from the views that nobody falls through to down
 /// to the origin:
 ///   1. what is held becomes what is draining; the chunks that it replaces are copied into the dependants' COW devices;
-///   2. flush the COW devices with a batch to write; write their areas; flush them again; run the commits' completions;
+///   2. flush the COW devices with a batch to write; write their areas; flush them again;
 ///   3. put what was draining into its view;
-///   4. flush the views that somebody asked to flush, and run those completions.
+///   4. flush the views that somebody asked to flush; with no lock held, run the completions of the commits and of
+///   those.
 /// The steps of a wave are here and its thread is in FlushThread, so that a test can run waves one by one.
 class Flusher {
  public:
@@ -60,7 +62,7 @@ class Flusher {
   /// Makes the dependants of `base` durable, then puts what it held in place.
   void settle(View& base) REQUIRES(wave_mutex_);
   /// False when one could be neither kept nor durably invalidated.
-  bool make_durable(const std::vector<Snapshot*>& snapshots);
+  bool make_durable(const std::vector<Snapshot*>& snapshots) REQUIRES(wave_mutex_);
 
   /// A wave starts at once when so many runs wait for it: bounds what they take in memory, and what a wave writes.
   static constexpr std::uint64_t hurry_at_commits = 4096;
@@ -74,6 +76,7 @@ class Flusher {
   Mutex wave_mutex_;
   std::vector<View*> views_ GUARDED_BY(wave_mutex_);          // bases first
   std::vector<Snapshot*> snapshots_ GUARDED_BY(wave_mutex_);  // those of views_ that are snapshots
+  std::vector<Completed> completed_ GUARDED_BY(wave_mutex_);  // commits of the wave under way
 
   Mutex mutex_;
   CondVar work_;

@@ -309,9 +309,10 @@ std::error_code Snapshot::sync() {
   return error;
 }
 
-void Snapshot::finish_batch(std::error_code outcome) {
-  store_.finish_batch(outcome);
+std::vector<Completed> Snapshot::finish_batch(std::error_code outcome) {
+  auto completed = store_.finish_batch(outcome);
   if (outcome) invalidate("its metadata could not be written: " + outcome.message());
+  return completed;
 }
 
 }  // namespace dmsnap

@@ -34,7 +34,8 @@ class Snapshot final : public View {
     bool writable = true;
     /// Records durably, outside the store, that the snapshot is invalid: asked when the store's header cannot.
     std::function<std::error_code(const std::string& reason)> record_invalid;
-    /// Told once when the snapshot becomes invalid or overflows; any thread, no lock held. May be empty.
+    /// Told once when the snapshot becomes invalid or overflows; any thread, with locks of the
+    /// engine held: it must not ask anything of the engine. May be empty.
     std::function<void(SnapshotState, const std::string& reason)> changed;
   };
 
@@ -71,7 +72,7 @@ class Snapshot final : public View {
   /// Writes the closed batch's areas.
   std::error_code write_batch() { return store_.write_batch(); }
   /// Ends the batch; with an error the snapshot becomes invalid.
-  void finish_batch(std::error_code outcome);
+  [[nodiscard]] std::vector<Completed> finish_batch(std::error_code outcome);
   /// Why the invalid state could not be made durable, if it is invalid and could not.
   std::error_code unrecorded() const;
 

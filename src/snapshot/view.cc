@@ -34,6 +34,9 @@ Outcome View::read(Sector from, std::span<std::byte> to, Wait wait) {
 }
 
 Outcome View::write(Sector to, std::span<const std::byte> data, Wait wait) {
+  // Held, it would be acknowledged, and refused by the view's file only later.
+  const std::uint64_t count = data.size() / sector_bytes;
+  if (to.value() > sectors() || count > sectors() - to.value()) return errc(std::errc::io_error);
   // The gate is shut for as long as it takes to drain and sync everything before a snapshot.
   if (wait == Wait::yes) {
     gate_.lock_shared();

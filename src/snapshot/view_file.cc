@@ -47,7 +47,12 @@ Outcome ViewFile::write_unaligned(std::uint64_t offset, std::span<const std::byt
   const Extent around = sectors_around(offset, data.size());
   std::vector<std::byte> whole(around.sectors * sector_bytes);
   const std::span bytes(whole);
-  MutexLock lock(unaligned_);
+  if (wait == Wait::yes) {
+    unaligned_.lock();
+  } else if (!unaligned_.try_lock()) {
+    return std::nullopt;
+  }
+  const MutexLock lock(unaligned_, std::adopt_lock);
   if (offset % sector_bytes != 0) {
     const Outcome outcome = view_.read(around.first, bytes.first(sector_bytes), wait);
     if (!outcome || *outcome) return outcome;

@@ -92,6 +92,7 @@ class Scan {
 
   void take_entry(const ExceptionRun& one) {
     if (const auto defect = defect_of(one)) return tell(*defect, one);
+    if (one.copy != layout_.area(at_.area) + 1 + at_.used) end_.in_order = false;
     end_.next_free = std::max(end_.next_free, one.copy + 1);
     if (run_.length > 0 && run_.origin + run_.length == one.origin && run_.copy + run_.length == one.copy) {
       ++run_.length;

@@ -76,6 +76,9 @@ struct ListEnd {
   std::uint64_t named_chunks = 0;                     ///< COW chunks that entries name
   std::array<std::byte, sector_bytes> last_sector{};  ///< the sector of the terminator, blank from there on
   bool stale_tail = false;                            ///< found() was told of one
+  /// Entry after entry names the next data chunk, from the first on, as in a store that one kernel since 3.14, or this
+  /// one, has written; so where the list ends also tells which COW chunks are in use.
+  bool in_order = true;
 };
 
 /// Reads the list of exceptions and checks each entry; what the kernel would take and then map wrongly is a finding.

@@ -74,6 +74,7 @@ bool PersistentStore::load(std::uint64_t origin_sectors, const std::function<boo
 
   MutexLock lock(mutex_);
   valid_ = header->valid;
+  in_order_ = end.in_order;
   next_free_ = end.next_free;
   place_ = end.at;
   durable_below_ = next_free_.value();
@@ -169,7 +170,7 @@ std::error_code PersistentStore::write_batch() {
   return batch_error_ = writer_.append(at, entries);
 }
 
-void PersistentStore::finish_batch(std::error_code outcome) {
+std::vector<Completed> PersistentStore::finish_batch(std::error_code outcome) {
   const std::error_code result = batch_error_ ? batch_error_ : outcome;
   std::vector<Commit> batch = std::exchange(batch_, {});
   {
@@ -185,9 +186,11 @@ void PersistentStore::finish_batch(std::error_code outcome) {
     const ExceptionRun& last = batch.back().run;
     durable_below_.store((last.copy + last.length).value(), std::memory_order_release);
   }
+  std::vector<Completed> completed;
   for (Commit& commit : batch) {
-    if (commit.done) commit.done(result);
+    if (commit.done) completed.push_back({std::move(commit.done), result});
   }
+  return completed;
 }
 
 Result<std::vector<std::byte>> PersistentStore::read_area(std::uint64_t area) {
@@ -196,21 +199,25 @@ Result<std::vector<std::byte>> PersistentStore::read_area(std::uint64_t area) {
   return bytes;
 }
 
+std::optional<MetadataPlace> PersistentStore::behind_newest() const {
+  if (place_.used > 0) return place_;
+  if (place_.area == 0) return std::nullopt;
+  return MetadataPlace{.area = place_.area - 1, .used = layout().entries()};
+}
+
 Result<std::optional<ExceptionRun>> PersistentStore::prepare_merge() {
   MutexLock lock(mutex_);
-  if (place_.used == 0) {
-    if (place_.area == 0) return std::nullopt;
-    place_ = {.area = place_.area - 1, .used = layout().entries()};
-  }
-  const auto area = read_area(place_.area);
+  const auto end = behind_newest();
+  if (!end) return std::nullopt;
+  const auto area = read_area(end->area);
   if (!area) return failure(area.error());
   const auto entry_at = [&](std::uint64_t slot) {
     const disk::Entry entry = disk::unpack_entry(*area, slot);
     return ExceptionRun{.origin = Chunk(entry.old_chunk.value()), .copy = CowChunk(entry.new_chunk.value())};
   };
-  ExceptionRun run = entry_at(place_.used - 1);
-  while (run.length < place_.used) {
-    const ExceptionRun before = entry_at(place_.used - 1 - run.length);
+  ExceptionRun run = entry_at(end->used - 1);
+  while (run.length < end->used) {
+    const ExceptionRun before = entry_at(end->used - 1 - run.length);
     if (before.origin + 1 != run.origin || before.copy + 1 != run.copy) break;
     run = {.origin = before.origin, .copy = before.copy, .length = run.length + 1};
   }
@@ -219,14 +226,19 @@ Result<std::optional<ExceptionRun>> PersistentStore::prepare_merge() {
 
 std::error_code PersistentStore::commit_merge(std::uint64_t count) {
   MutexLock lock(mutex_);
-  if (const auto error = writer_.clear_last(place_, count)) return error;
-  place_.used -= count;
-  next_free_ = layout().area(place_.area) + 1 + place_.used;
+  if (options_.read_only) return errc(std::errc::read_only_file_system);
+  const auto end = behind_newest();
+  if (count == 0 || !end) return {};
+  if (const auto error = writer_.clear_last(*end, count)) return error;
+  place_ = {.area = end->area, .used = end->used - count};
+  // Out of order, an entry that is left may name any chunk below: those that became free are not handed out again.
+  if (in_order_) next_free_ = layout().area(place_.area) + 1 + place_.used;
   durable_below_ = next_free_.value();
   return {};
 }
 
 std::error_code PersistentStore::drop() {
+  if (options_.read_only) return errc(std::errc::read_only_file_system);
   {
     MutexLock lock(mutex_);
     valid_ = false;

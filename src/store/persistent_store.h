@@ -44,7 +44,7 @@ class PersistentStore final : public ExceptionStore {
   bool durable(CowChunk chunk) const override;
   bool close_batch() override;
   std::error_code write_batch() override;
-  void finish_batch(std::error_code outcome) override;
+  std::vector<Completed> finish_batch(std::error_code outcome) override;
   Result<std::optional<ExceptionRun>> prepare_merge() override;
   std::error_code commit_merge(std::uint64_t count) override;
   std::error_code drop() override;
@@ -54,6 +54,8 @@ class PersistentStore final : public ExceptionStore {
  private:
   AreaLayout layout() const { return {geometry_, cow_.sectors()}; }
   std::uint64_t room() const REQUIRES(mutex_);
+  /// The place behind the newest entry, in the area that holds it. Nothing when there is none.
+  std::optional<MetadataPlace> behind_newest() const REQUIRES(mutex_);
   void create();
   Result<std::vector<std::byte>> read_area(std::uint64_t area);
 
@@ -66,6 +68,7 @@ class PersistentStore final : public ExceptionStore {
   CondVar settled_;
   CommitQueue queue_ GUARDED_BY(mutex_);
   bool valid_ GUARDED_BY(mutex_) = true;
+  bool in_order_ GUARDED_BY(mutex_) = true;  // as ListEnd::in_order
   CowChunk next_free_ GUARDED_BY(mutex_) = AreaLayout::first_data;
   std::uint64_t prepared_ GUARDED_BY(mutex_) = 0;  // chunks handed out whose entries are not written yet
   MetadataPlace place_ GUARDED_BY(mutex_);         // behind the last written entry

@@ -29,7 +29,10 @@ using StoreFactory = std::function<std::unique_ptr<ExceptionStore>(BlockDevice& 
 /// Owns a store and keeps its type in use.
 struct StoreDeleter {
   std::shared_ptr<const StoreFactory> type;
-  void operator()(ExceptionStore* store) const { delete store; }
+  void operator()(ExceptionStore* store) {
+    delete store;
+    type.reset();
+  }
 };
 using StorePtr = std::unique_ptr<ExceptionStore, StoreDeleter>;
 

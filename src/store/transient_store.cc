@@ -28,16 +28,20 @@ bool TransientStore::load(std::uint64_t, const std::function<bool(const Exceptio
 }
 
 Result<CowRun> TransientStore::prepare(std::uint64_t at_most) {
-  const std::uint64_t room = available();
-  if (room == 0) return failure(Error::store_full);
   MutexLock lock(mutex_);
-  const CowRun run{.first = next_free_, .length = std::min(at_most, room)};
+  const std::uint64_t left = room();
+  if (left == 0) return failure(Error::store_full);
+  const CowRun run{.first = next_free_, .length = std::min(at_most, left)};
   next_free_ += run.length;
   return run;
 }
 
 std::uint64_t TransientStore::available() const {
   MutexLock lock(mutex_);
+  return room();
+}
+
+std::uint64_t TransientStore::room() const {
   return geometry_.whole_chunks(cow_.sectors()) - next_free_.value();
 }
 

@@ -28,7 +28,7 @@ class TransientStore final : public ExceptionStore {
   bool durable(CowChunk) const override { return true; }
   bool close_batch() override { return false; }
   std::error_code write_batch() override { return {}; }
-  void finish_batch(std::error_code) override {}
+  std::vector<Completed> finish_batch(std::error_code) override { return {}; }
   Result<std::optional<ExceptionRun>> prepare_merge() override;
   std::error_code commit_merge(std::uint64_t count) override;
   std::error_code drop() override { return {}; }
@@ -36,6 +36,8 @@ class TransientStore final : public ExceptionStore {
   std::string status(StatusType type) const override;
 
  private:
+  std::uint64_t room() const REQUIRES(mutex_);
+
   BlockDevice& cow_;
   const ChunkGeometry geometry_;
   mutable Mutex mutex_;

@@ -13,10 +13,10 @@ Words expand(const std::string& list) {
   return expand_mount_options({"-o", list});
 }
 Words mount_helper(Words arguments) {
-  return helper_arguments("mount.fuse.dmsnap", std::move(arguments));
+  return helper_arguments("mount.fuse.dmsnap", std::move(arguments)).value();
 }
 Words umount_helper(Words arguments) {
-  return helper_arguments("umount.fuse.dmsnap", std::move(arguments));
+  return helper_arguments("umount.fuse.dmsnap", std::move(arguments)).value();
 }
 
 TEST(MountOptions, each_is_an_option_of_its_own) {
@@ -85,6 +85,12 @@ TEST(HelperArguments, what_mount_adds_for_itself_is_dropped_with_its_values) {
   EXPECT_EQ(mount_helper({"/disk.img", "/mnt", "-s", "-n", "-v", "-N", "/proc/1/ns", "-o", "rw", "-t", "fuse.dmsnap"}),
             (Words{"mount", "/disk.img", "/mnt"}));
   EXPECT_EQ(mount_helper({"/disk.img", "/mnt", "-t"}), (Words{"mount", "/disk.img", "/mnt"}));
+}
+
+TEST(HelperArguments, a_mount_that_only_pretends_does_nothing) {
+  EXPECT_FALSE(helper_arguments("mount.fuse.dmsnap", {"/disk.img", "/mnt", "-f", "-o", "rw"}));
+  EXPECT_FALSE(helper_arguments("mount.fuse.dmsnap", {"/disk.img", "/mnt", "-nf"}));
+  EXPECT_TRUE(helper_arguments("mount.fuse.dmsnap", {"/disk.img", "/mnt", "-ofoo"}));
 }
 
 TEST(HelperArguments, umount_calls_with_a_mountpoint) {

@@ -57,6 +57,8 @@ refuse 1 "permission" without_fuse "mknod -m 600 /dev/fuse c 10 229" \
 refuse 2 "MOUNTPOINT is missing" mounting disk.img
 refuse 2 "no verb" "$DMSNAP" mnt disk.img d
 refuse 2 "--held" mounting disk.img d --held lots
+refuse 2 "-o" mounting disk.img d -fo ro
+refuse 2 "-o" mounting disk.img d -o option=ro
 refuse 1 "no dmsnap mount" "$DMSNAP" list d
 "$DMSNAP" --help > out.txt && "$DMSNAP" mount --help > out.txt || fail "--help fails"
 
@@ -108,6 +110,12 @@ done
 for size in 3K 0 2G 4X; do expect_failure 2 "--chunk-size" "$DMSNAP" create d new --chunk-size $size; done
 expect_failure 1 "unknown" "$DMSNAP" create d new --type Q
 expect_failure 1 "no snapshot" "$DMSNAP" remove d missing
+ask() { printf '%s\n' "$1" | python3 -c 'import os, sys
+fd = os.open("d/.dmsnap/control", os.O_RDWR); os.write(fd, sys.stdin.buffer.read()); print(os.read(fd, 65536).decode())'; }
+for request in '{"verb":"create","name":"new","chunk_sectors":4294967304}' '{"verb":"create","name":"new","chunk_sectors":8.9}' \
+  '{"verb":"create","name":"new","cow_bytes":-1}' '{"verb":"create"}' '{"verb":"create","name":7}' '{"verb":"a\nb"}' '{' '[]'; do
+  [ "$(ask "$request" | jq .ok)" = false ] || fail "$request is taken"
+done
 exec 3< d/snapshots/good
 expect_failure 1 "in use" "$DMSNAP" remove d good
 exec 3<&-

@@ -131,7 +131,7 @@ TEST_F(Failures, a_commit_is_answered_once_also_when_it_fails) {
   }
   EXPECT_TRUE(answers.empty()) << "nothing is answered before the batch is written";
   EXPECT_TRUE(store->close_batch());
-  store->finish_batch(store->write_batch());
+  for (const Completed& commit : store->finish_batch(store->write_batch())) commit.done(commit.result);
   EXPECT_EQ(answers, (std::vector<std::pair<int, bool>>{{0, false}, {1, false}, {2, false}}));
 }
 

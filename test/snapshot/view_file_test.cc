@@ -154,6 +154,16 @@ TEST_F(ViewFileTest, an_unaligned_read_that_fails_is_told) {
   EXPECT_EQ(file().read(5, into), std::errc::io_error);
 }
 
+TEST_F(ViewFileTest, a_write_across_the_end_is_refused_with_a_snapshot_too_and_poisons_nothing) {
+  take();
+  const Bytes data(2 * sector_bytes);
+  const Outcome outcome = file().try_write(size_bytes - sector_bytes, data);
+  ASSERT_TRUE(outcome);
+  EXPECT_EQ(*outcome, std::errc::io_error);
+  EXPECT_FALSE(rig_.flush(file()));
+  EXPECT_EQ(read(file(), 0, size_bytes), model_);
+}
+
 TEST_F(ViewFileTest, it_is_not_opened_while_retired_nor_retired_while_open) {
   EXPECT_FALSE(file().opened());
   EXPECT_FALSE(file().opened());

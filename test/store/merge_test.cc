@@ -133,6 +133,38 @@ TEST_F(StoreMerge, exceptions_after_a_merge_take_the_place_of_what_was_merged) {
   EXPECT_EQ(on_disk(), (std::vector<ExceptionRun>{{.origin = Chunk(10), .copy = CowChunk(2)}, kept}));
 }
 
+TEST_F(StoreMerge, a_step_that_is_asked_for_and_not_done_changes_nothing) {
+  for (std::uint64_t i = 0; i < 32; ++i) session_.keep(100 + 2 * i);  // area 0 is full
+  const std::string before = session_.info();
+  EXPECT_EQ(next().origin, Chunk(162));
+  EXPECT_FALSE(forget(0));
+  EXPECT_EQ(session_.info(), before);
+  const auto kept = session_.keep(500);
+  EXPECT_EQ(on_disk().back(), kept);
+  EXPECT_EQ(on_disk().size(), 33U);
+}
+
+TEST_F(StoreMerge, what_an_old_kernel_left_out_of_order_is_never_handed_out_twice) {
+  std::vector<std::byte> area(sector_bytes);
+  disk::pack_entry({le64(10), le64(3)}, area, 0);
+  disk::pack_entry({le64(20), le64(2)}, area, 1);
+  ASSERT_FALSE(cow_.write(Sector(1), area));
+  StoreSession session("P", cow_, {.must_exist = true});
+  ASSERT_TRUE(session.load());
+  ASSERT_EQ((*session.store().prepare_merge())->origin, Chunk(20));
+  ASSERT_FALSE(session.store().commit_merge(1));
+  EXPECT_GT(session.keep(30).copy, CowChunk(3)) << "chunk 3 holds origin chunk 10";
+}
+
+TEST_F(StoreMerge, a_read_only_store_is_not_merged_and_not_dropped) {
+  session_.keep(10);
+  StoreSession reader("P", cow_, {.must_exist = true, .read_only = true});
+  ASSERT_TRUE(reader.load());
+  cow_.fail_writes({});
+  EXPECT_EQ(reader.store().commit_merge(1), std::errc::read_only_file_system);
+  EXPECT_EQ(reader.store().drop(), std::errc::read_only_file_system);
+}
+
 TEST_F(StoreMerge, a_transient_store_cannot_be_merged) {
   StoreSession session("N", cow_);
   ASSERT_TRUE(session.load());

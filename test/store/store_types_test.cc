@@ -46,6 +46,12 @@ TEST_F(StoreTypesTest, a_type_in_use_is_not_removed_until_its_last_store_is_gone
   EXPECT_THROW(create("mine"), std::invalid_argument);
 }
 
+TEST_F(StoreTypesTest, a_store_that_was_reset_keeps_no_type_in_use) {
+  StorePtr store = create("mine");
+  store.reset();
+  EXPECT_FALSE(types_.remove("mine"));
+}
+
 TEST_F(StoreTypesTest, a_store_of_one_type_keeps_no_other_in_use) {
   EXPECT_FALSE(types_.add("other", factory()));
   const StorePtr store = create("mine");

@@ -47,7 +47,7 @@ class StoreSession {
       if (!error) error = store_->write_batch();
       if (!error) error = cow_.flush();
     }
-    store_->finish_batch(error);
+    for (const Completed& commit : store_->finish_batch(error)) commit.done(commit.result);
     return error;
   }
   std::string info() const { return store_->status(StatusType::info); }
