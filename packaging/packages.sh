@@ -5,7 +5,8 @@ build_packages=(g++ meson ninja-build pkgconf git ca-certificates libfuse3-dev f
   libfmt-dev libexpected-dev libabsl-dev nlohmann-json3-dev libxxhash-dev libblkid-dev)
 demo_packages=("${build_packages[@]}" e2fsprogs mount)
 test_packages=("${build_packages[@]}" libgtest-dev libzstd-dev libssl-dev clang clang-format clang-tidy libclang-rt-14-dev python3 zstd
-  e2fsprogs xfsprogs btrfs-progs fio strace jq mount util-linux mandoc procps)
+  e2fsprogs xfsprogs btrfs-progs fio strace jq mount util-linux mandoc procps
+  qemu-system-x86 dmsetup kmod cpio dpkg)
 
 # require_packages PACKAGE...: installs what is missing when root, and otherwise prints the line that does
 require_packages() {
