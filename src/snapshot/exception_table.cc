@@ -2,27 +2,26 @@
 #include "snapshot/exception_table.h"
 
 #include <algorithm>
-#include <iterator>
 
 namespace dmsnap {
 
-ExceptionTable::Run ExceptionTable::make_run(std::uint64_t copy, std::uint64_t length) {
-  Run run;
-  run.copy = copy & ((std::uint64_t{1} << 44) - 1);
-  run.length_minus_one = (length - 1) & (max_run - 1);
-  return run;
+ExceptionTable::Run::Run(const CompactMap::Pair& pair)
+    : start(pair.key), copy(pair.value & (copy_limit.value() - 1)), length((pair.value >> 44) + 1) {}
+
+std::uint64_t ExceptionTable::Run::value(std::uint64_t copy, std::uint64_t length) {
+  return copy | (length - 1) << 44;
 }
 
 ExceptionTable::Span ExceptionTable::find(Chunk first, std::uint64_t at_most) const {
-  const auto next = runs_.upper_bound(first.value());
-  if (next != runs_.begin()) {
-    const auto& [start, run] = *std::prev(next);
-    const std::uint64_t inside = first.value() - start;
-    if (inside < run.length()) {
-      return {.length = std::min(at_most, run.length() - inside), .copy = CowChunk(run.copy + inside)};
+  const auto [before, next] = runs_.around(first.value());
+  if (before) {
+    const Run run(*before);
+    const std::uint64_t inside = first.value() - run.start;
+    if (inside < run.length) {
+      return {.length = std::min(at_most, run.length - inside), .copy = CowChunk(run.copy + inside)};
     }
   }
-  const std::uint64_t gap = next == runs_.end() ? at_most : next->first - first.value();
+  const std::uint64_t gap = next ? next->key - first.value() : at_most;
   return {.length = std::min(at_most, gap), .copy = std::nullopt};
 }
 
@@ -41,39 +40,36 @@ bool ExceptionTable::insert(ExceptionRun run) {
 void ExceptionTable::insert_piece(const ExceptionRun& piece) {
   const std::uint64_t origin = piece.origin.value();
   const std::uint64_t copy = piece.copy.value();
-  auto next = runs_.lower_bound(origin);
   std::uint64_t length = piece.length;
-  if (next != runs_.end() && next->first == origin + length && next->second.copy == copy + length &&
-      length + next->second.length() <= max_run) {
-    length += next->second.length();
-    next = runs_.erase(next);
-  }
-  if (next != runs_.begin()) {
-    auto& [start, run] = *std::prev(next);
-    if (start + run.length() == origin && run.copy + run.length() == copy && run.length() + length <= max_run) {
-      run = make_run(run.copy, run.length() + length);
-      return;
+  const auto [before, behind] = runs_.around(origin);
+  if (behind) {
+    const Run next(*behind);
+    if (next.start == origin + length && next.copy == copy + length && length + next.length <= max_run) {
+      length += next.length;
+      runs_.erase(next.start);
     }
   }
-  runs_.emplace_hint(next, origin, make_run(copy, length));
+  if (before) {
+    const Run run(*before);
+    if (run.start + run.length == origin && run.copy + run.length == copy && run.length + length <= max_run) {
+      return runs_.set(run.start, Run::value(run.copy, run.length + length));
+    }
+  }
+  runs_.insert(origin, Run::value(copy, length));
 }
 
 void ExceptionTable::erase(Chunk first, std::uint64_t length) {
   const std::uint64_t begin = first.value();
   const std::uint64_t end = begin + length;
-  auto at = runs_.upper_bound(begin);
-  if (at != runs_.begin()) --at;
-  while (at != runs_.end() && at->first < end) {
-    const std::uint64_t start = at->first;
-    const Run run = at->second;
-    const std::uint64_t stop = start + run.length();
-    if (stop <= begin) {
-      ++at;
-      continue;
-    }
-    at = runs_.erase(at);
-    if (start < begin) at = std::next(runs_.emplace(start, make_run(run.copy, begin - start)).first);
-    if (stop > end) at = std::next(runs_.emplace(end, make_run(run.copy + (end - start), stop - end)).first);
+  auto at = runs_.at_or_below(begin);
+  if (!at) at = runs_.above(begin);
+  for (; at && at->key < end; at = runs_.above(at->key)) {
+    const Run run(*at);
+    const std::uint64_t stop = run.start + run.length;
+    if (stop <= begin) continue;
+    runs_.erase(run.start);
+    if (run.start < begin) runs_.insert(run.start, Run::value(run.copy, begin - run.start));
+    if (stop > end) runs_.insert(end, Run::value(run.copy + (end - run.start), stop - end));
   }
 }
 

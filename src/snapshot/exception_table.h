@@ -1,20 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #pragma once
 
-#include <absl/container/btree_map.h>
-
 #include <cstddef>
 #include <cstdint>
 #include <optional>
 
 #include "dmsnap/exception_store.h"
 #include "dmsnap/units.h"
+#include "snapshot/compact_map.h"
 
 namespace dmsnap {
 
 /// Which origin chunk has its copy where. A plain value: no lock, no I/O.
 ///
-/// An ordered tree of runs, 16 bytes each and about 24 with the tree around them; consecutive exceptions are one run of
+/// Runs in the order of their origin chunks, about 14 bytes each (compact_map.h); consecutive exceptions are one run of
 /// up to 2^20 chunks (the kernel's node holds 256). Lookup and insert take O(log runs); there is no moment at which the
 /// whole is moved.
 class ExceptionTable {
@@ -39,18 +38,19 @@ class ExceptionTable {
   std::size_t runs() const { return runs_.size(); }
 
  private:
+  /// A run as a value of the map: 44 bits of COW chunk, 20 bits of length minus one.
   struct Run {
-    std::uint64_t copy : 44;
-    std::uint64_t length_minus_one : 20;
-    std::uint64_t length() const { return length_minus_one + std::uint64_t{1}; }
+    std::uint64_t start;
+    std::uint64_t copy;
+    std::uint64_t length;
+    explicit Run(const CompactMap::Pair& pair);
+    static std::uint64_t value(std::uint64_t copy, std::uint64_t length);
   };
-  static_assert(sizeof(Run) == 8);
   static constexpr std::uint64_t max_run = std::uint64_t{1} << 20;
 
-  static Run make_run(std::uint64_t copy, std::uint64_t length);
   void insert_piece(const ExceptionRun& piece);
 
-  absl::btree_map<std::uint64_t, Run> runs_;  // by first origin chunk
+  CompactMap runs_;  // by first origin chunk
 };
 
 }  // namespace dmsnap

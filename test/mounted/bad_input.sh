@@ -31,7 +31,7 @@ refuse 1 "COW" mounting disk.img.dmsnap/good.cow d
 loop=$(losetup --find --show disk.img)
 refuse 1 "$loop" mounting disk.img d
 losetup -d "$loop"
-cp disk.img secret.img && chmod 600 secret.img && chmod 755 .
+cp disk.img secret.img && chmod 600 secret.img
 refuse 1 "Permission denied" setpriv --reuid=65534 --regid=65534 --clear-groups "$DMSNAP" mount secret.img d
 
 # the mount point

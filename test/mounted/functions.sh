@@ -6,6 +6,7 @@ set -eu
 source_folder=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 . "$source_folder/../support/clean_up.sh"
 test_folder=$(mktemp -d "${TMPDIR:-/tmp}/mounted.XXXXXX")
+chmod 755 "$test_folder"
 trap 'status=$?; cd /; clean_up "$test_folder" > /dev/null || true; exit $status' EXIT
 trap 'exit 130' INT TERM HUP
 cd "$test_folder"
