@@ -31,13 +31,13 @@ class NamedChunks {
   }
   /// Makes the interval that `value` extends, or an empty one there, the current one.
   bool move_to(std::uint64_t value) {
+    start_ = end_ = next_start_ = 0;  // none
     const auto next = intervals_.upper_bound(value);
+    const auto before = next == intervals_.begin() ? intervals_.end() : std::prev(next);
+    if (before != intervals_.end() && value < before->second) return false;
+    start_ = before != intervals_.end() && value == before->second ? before->first : value;
+    end_ = value;
     next_start_ = next == intervals_.end() ? std::numeric_limits<std::uint64_t>::max() : next->first;
-    start_ = end_ = value;
-    if (next == intervals_.begin()) return true;
-    const auto [first, past_last] = *std::prev(next);
-    if (value < past_last) return false;
-    if (value == past_last) start_ = first;
     return true;
   }
 
