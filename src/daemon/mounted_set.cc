@@ -5,6 +5,7 @@
 #include <sys/statvfs.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <future>
 #include <stdexcept>
 #include <utility>
@@ -28,6 +29,16 @@ std::timespec to_timespec(Moment moment) {
   return {.tv_sec = seconds.count(), .tv_nsec = (since - seconds).count()};
 }
 
+bool contains(const std::vector<std::string>& names, const std::string& name) {
+  return std::ranges::find(names, name) != names.end();
+}
+
+std::vector<std::string> names_of(const std::vector<std::pair<std::string, std::string>>& attach) {
+  std::vector<std::string> names;
+  for (const auto& [name, path] : attach) names.push_back(name);
+  return names;
+}
+
 }  // namespace
 
 MountedSet::MountedSet(const ServeOptions& options, const ProcessSetup& setup)
@@ -38,6 +49,8 @@ MountedSet::MountedSet(const ServeOptions& options, const ProcessSetup& setup)
                             .read_only = options.read_only,
                             .force = options.force,
                             .format_raw = options.format_raw}),
+      read_only_reason_(options.read_only ? "as asked with --read-only"
+                                          : set_.origin_read_only_reason(names_of(options.attach))),
       origin_device_(duplicate(set_.origin_fd())),
       flusher_(options.held_bytes / 4),
       origin_(origin_device_, flusher_, options.held_bytes),
@@ -47,8 +60,13 @@ MountedSet::MountedSet(const ServeOptions& options, const ProcessSetup& setup)
     if (const auto error = origin_device_.flush()) throw std::system_error(error, origin_path());
   }
   flusher_.add(origin_);
-  for (const SnapshotRecord& record : set_.snapshots()) open_listed(record);
-  for (const auto& [name, path] : options.attach) attach(name, path);
+  const auto moved = [&](const SnapshotRecord& record) {
+    return contains(set_.missing(), record.name) && contains(names_of(options.attach), record.name);
+  };
+  for (const SnapshotRecord& record : set_.snapshots()) {
+    if (!moved(record)) open_listed(record);
+  }
+  attach_all();
   if (!read_only()) set_.mark_open();
   flush_thread_.emplace(flusher_, idle_before_wave);
 }
@@ -63,14 +81,8 @@ ViewFile::Options MountedSet::origin_file_options() const {
           .allocated_bytes = [this] { return origin_device_.allocated_bytes(); }};
 }
 
-std::string MountedSet::read_only_reason() const {
-  if (options_.read_only) return "as asked with --read-only";
-  return set_.origin_read_only_reason();
-}
-
 void MountedSet::open_listed(const SnapshotRecord& record) {
-  const auto missing = set_.missing();
-  if (record.invalid || std::ranges::find(missing, record.name) != missing.end()) {
+  if (record.invalid || contains(set_.missing(), record.name)) {
     const std::string why = record.invalid ? *record.invalid : "its COW file is missing";
     log::warning("snapshot '{}' cannot be shown: {}; 'dmsnap remove {} {}' drops it", record.name, why, mountpoint(),
                  record.name);
@@ -83,16 +95,27 @@ void MountedSet::open_listed(const SnapshotRecord& record) {
   show(std::move(snapshot));
 }
 
-void MountedSet::attach(const std::string& name, const std::string& path) {
-  if (const auto there = find(name); there && there->record.path == path) return;
-  SnapshotRecord record{
-      .name = name, .type = "P", .chunk_sectors = 0, .created = std::chrono::system_clock::now(), .path = path};
-  auto snapshot = build(record, set_.open_attached(name, path), true);
-  snapshot->record.chunk_sectors = snapshot->store->geometry().chunk_sectors();
-  snapshot->record.cow_sectors = snapshot->cow->sectors();
-  set_.add_attached(snapshot->record);
-  join(*snapshot);
-  show(std::move(snapshot));
+void MountedSet::attach_all() {
+  std::vector<std::shared_ptr<MountedSnapshot>> attached;
+  std::vector<SnapshotRecord> records;
+  for (const auto& [name, path] : options_.attach) {
+    if (const auto there = find(name); there && there->record.path == std::filesystem::canonical(path)) continue;
+    if (std::ranges::find(records, name, &SnapshotRecord::name) != records.end()) {
+      throw std::runtime_error(fmt::format("--attach names snapshot '{}' twice", name));
+    }
+    const SnapshotRecord record{
+        .name = name, .type = "P", .chunk_sectors = 0, .created = std::chrono::system_clock::now(), .path = path};
+    auto snapshot = build(record, set_.open_attached(name, path), true);
+    snapshot->record.chunk_sectors = snapshot->store->geometry().chunk_sectors();
+    snapshot->record.cow_sectors = snapshot->cow->sectors();
+    records.push_back(snapshot->record);
+    attached.push_back(std::move(snapshot));
+  }
+  set_.add_attached(records);
+  for (auto& snapshot : attached) {
+    join(*snapshot);
+    show(std::move(snapshot));
+  }
 }
 
 std::shared_ptr<MountedSnapshot> MountedSet::build(const SnapshotRecord& record, UniqueFd cow, bool must_exist) try {
@@ -120,7 +143,7 @@ std::shared_ptr<MountedSnapshot> MountedSet::build(const SnapshotRecord& record,
                         .created = to_timespec(record.created),
                         .allocated_bytes = [cow = snapshot->cow.get()] { return cow->allocated_bytes(); }});
   return snapshot;
-} catch (const StoreError& error) {
+} catch (const std::runtime_error& error) {
   throw std::runtime_error(fmt::format("snapshot '{}' cannot be opened: {}", record.name, error.what()));
 }
 

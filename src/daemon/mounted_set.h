@@ -69,9 +69,9 @@ class MountedSet final : public ExportedTree {
   const std::string& mountpoint() const { return options_.mountpoint; }
   const std::string& store_path() const { return set_.folder_path(); }
   std::uint64_t size_bytes() const { return origin_device_.size_bytes(); }
-  bool read_only() const { return !read_only_reason().empty(); }
-  /// Why the origin cannot be written; empty when it can.
-  std::string read_only_reason() const;
+  bool read_only() const { return !read_only_reason_.empty(); }
+  /// Why nothing can be written, decided when the set is mounted; empty when it can.
+  const std::string& read_only_reason() const { return read_only_reason_; }
   std::uint64_t held_bytes() const { return origin_.held_bytes(); }
   /// Of the filesystem in the image, as blkid names it; empty when there is none.
   std::string filesystem() const;
@@ -89,7 +89,7 @@ class MountedSet final : public ExportedTree {
   ViewFile::Options origin_file_options() const;
   std::shared_ptr<MountedSnapshot> find(std::string_view name) const;
   void open_listed(const SnapshotRecord& record);
-  void attach(const std::string& name, const std::string& path);
+  void attach_all();
   std::shared_ptr<MountedSnapshot> build(const SnapshotRecord& record, UniqueFd cow, bool must_exist);
   void note_change(const std::string& name, std::uint64_t id, SnapshotState state, const std::string& reason)
       EXCLUDES(forget_mutex_);
@@ -102,6 +102,7 @@ class MountedSet final : public ExportedTree {
   const ServeOptions options_;
   const ProcessSetup setup_;
   SnapshotSet set_;
+  const std::string read_only_reason_;
   FileDevice origin_device_;
   Flusher flusher_;
   Origin origin_;

@@ -57,6 +57,7 @@ void RecordFile::replace(const SetRecord& record, Reserve reserve) {
     if (reserve == Reserve::keep || !no_space(error.code())) throw;
     ::unlinkat(folder_.fd(), reserve_name, 0);
     outcome = replace_file(folder_.fd(), file_name, text);
+    keep_reserve();
   }
   if (outcome == Replaced::durably) return;
   in_doubt_ = true;

@@ -22,7 +22,8 @@ class RecordFile {
 
   /// Makes `record` its content, durable on return; what could not be read back is refused. When this throws SetError
   /// or std::system_error the old content stands, unless in_doubt(). With Reserve::use a full disk takes the space that
-  /// keep_reserve() has put aside: for what must succeed there, removing a snapshot and marking one invalid.
+  /// keep_reserve() has put aside, and what is left over is put aside again: for what must succeed there, removing a
+  /// snapshot and marking one invalid.
   void replace(const SetRecord& record, Reserve reserve);
 
   /// True once the new content was written but could not be made durable. What is on the disk is unknown from then on,

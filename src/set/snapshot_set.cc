@@ -18,13 +18,15 @@
 
 namespace dmsnap {
 
-std::string SnapshotSet::origin_read_only_reason() const {
+std::string SnapshotSet::origin_read_only_reason(const std::vector<std::string>& found) const {
   if (!read_only_reason_.empty()) return read_only_reason_;
-  MutexLock lock(mutex_);
-  if (missing_.empty()) return "";
+  auto missing = this->missing();
+  std::erase_if(missing, [&](const auto& name) { return std::ranges::find(found, name) != found.end(); });
+  if (missing.empty()) return "";
   return fmt::format(
-      "the COW file of {} is missing; put it back, or remove the snapshot (dmsnap remove), or mount with --force",
-      fmt::join(missing_, ", "));
+      "the COW file of {} is missing; put it back, or remove the snapshot (dmsnap remove), and mount again; or mount "
+      "with --force",
+      fmt::join(missing, ", "));
 }
 
 std::vector<SnapshotRecord> SnapshotSet::snapshots() const {

@@ -65,8 +65,8 @@ class SnapshotSet {
   /// Why nothing can be written, as one sentence; "" when all can.
   const std::string& read_only_reason() const { return read_only_reason_; }
   /// Why the origin cannot be written: read_only_reason(), or stores that are missing (see missing()); "" when it can.
-  /// The second ends when they are removed.
-  std::string origin_read_only_reason() const EXCLUDES(mutex_);
+  /// The second ends when they are removed, or attached again as `found` will be.
+  std::string origin_read_only_reason(const std::vector<std::string>& found = {}) const EXCLUDES(mutex_);
 
   std::vector<SnapshotRecord> snapshots() const EXCLUDES(mutex_);
   std::optional<SnapshotRecord> find(const std::string& name) const EXCLUDES(mutex_);
@@ -101,9 +101,10 @@ class SnapshotSet {
   /// what is in it has been looked at. Throws SetError when it is the origin, belongs to a snapshot of the set, lies in
   /// the set's folder, or is in use.
   UniqueFd open_attached(const std::string& name, const std::string& path) const EXCLUDES(mutex_);
-  /// Records it under the absolute form of `record.path`. A snapshot that is attached already under that path is left
-  /// as it is; one whose COW is missing is found again there. In a read-only set this holds until it is closed.
-  void add_attached(SnapshotRecord record) EXCLUDES(mutex_);
+  /// Records them, all or none, each under the absolute form of its path. A snapshot that is attached already under
+  /// that path is left as it is; one whose COW is missing is found again there. In a read-only set this holds until it
+  /// is closed.
+  void add_attached(const std::vector<SnapshotRecord>& records) EXCLUDES(mutex_);
 
   /// Forgets a snapshot and removes its COW file; one that is attached in place is left untouched. Works on a full
   /// disk.

@@ -126,27 +126,31 @@ UniqueFd SnapshotSet::open_attached(const std::string& name, const std::string& 
   return fd;
 }
 
-void SnapshotSet::add_attached(SnapshotRecord record) {
-  record.path = resolve_path(record.path);
+void SnapshotSet::add_attached(const std::vector<SnapshotRecord>& records) {
   MutexLock lock(mutex_);
-  check_name(record.name);
   SetRecord next = record_;
-  if (SnapshotRecord* known = next.find(record.name); known == nullptr) {
-    next.snapshots.push_back(record);
-  } else if (!known->attached()) {
-    check_free(record.name);
-  } else if (known->path == record.path) {
-    return;
-  } else {
-    known->path = record.path;
+  bool changed = false;
+  for (SnapshotRecord record : records) {
+    record.path = resolve_path(record.path);
+    check_name(record.name);
+    SnapshotRecord* known = next.find(record.name);
+    if (known != nullptr && !known->attached()) check_free(record.name);
+    if (known != nullptr && known->path == record.path) continue;
+    changed = true;
+    if (known != nullptr) {
+      known->path = record.path;
+    } else {
+      next.snapshots.push_back(record);
+    }
   }
+  if (!changed) return;
   if (read_only_reason_.empty()) {
     check_compared();
     replace(std::move(next), RecordFile::Reserve::keep);
   } else {
     record_ = std::move(next);
   }
-  std::erase(missing_, record.name);
+  for (const auto& record : records) std::erase(missing_, record.name);
 }
 
 }  // namespace dmsnap

@@ -175,6 +175,7 @@ std::string describe(const Finding& finding) {
 }
 
 std::optional<LoadedHeader> load_header(BlockDevice& cow) {
+  if (cow.sectors() == 0) throw NoStoreError("it is empty: this is no COW device");
   std::array<std::byte, sector_bytes> sector;
   read_or_throw(cow, Sector(0), sector, "header");
   const disk::Header header = disk::unpack_header(sector);
@@ -194,7 +195,6 @@ std::optional<LoadedHeader> load_header(BlockDevice& cow) {
 }
 
 LoadedHeader require_header(BlockDevice& cow) {
-  if (cow.sectors() == 0) throw NoStoreError("it is empty");
   const auto header = load_header(cow);
   if (!header) throw NoStoreError("the header is blank: no store was made here, or it was wiped");
   return *header;

@@ -46,8 +46,8 @@ std::string_view name(Defect defect);
 std::string_view consequence(Defect defect);
 
 /// The header of an existing store, checked. Empty when the magic is 0: a blank device, whatever follows the magic.
-/// Throws StoreError for another magic, a chunk size that is not valid(), or a version other than 1, in this order
-/// (as the kernel checks them), and std::system_error when it cannot be read.
+/// Throws NoStoreError for an empty device and for another magic, StoreError for a chunk size that is not valid(), or a
+/// version other than 1, in this order (as the kernel checks them), and std::system_error when it cannot be read.
 struct LoadedHeader {
   ChunkGeometry geometry;
   bool valid;

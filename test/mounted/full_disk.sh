@@ -120,14 +120,38 @@ is after active "*"
 is owner invalid Invalid
 cmp d/snapshots/after frozen.img && cmp d/origin shadow.img || fail "after a kill on a full disk"
 
-# removing and unmounting work on a full disk, as often as it is full
-for name in own owner after; do
+# removing and unmounting work on a full disk, as often as it is filled again
+fill 0
+"$DMSNAP" remove d own || fail "a snapshot cannot be removed on a full disk"
+fill 0
+unserve d
+for name in owner after; do
   fill 0
-  unserve d
-  fill 0
-  serve disk.img d --store "$store"
-  fill 0
-  "$DMSNAP" remove d $name || fail "$name cannot be removed on a full disk"
+  "$DMSNAP" remove --store "$store" disk.img $name || fail "$name cannot be removed on a full disk"
 done
+cmp disk.img shadow.img || fail "the image is not what was written last"
+
+# a full disk below the origin: nothing flushed is lost, and what could not be written is said
+truncate -s 2M small/sparse.img
+serve small/sparse.img d
+cp small/sparse.img expected.img
+fill 0
+expect_failure 1 "No space" dd if=disk.img of=d/origin bs=4K count=1 conv=notrunc,fsync
+rm small/filler
+dd if=disk.img of=d/origin bs=4K count=1 conv=notrunc,fsync status=none || fail "room was made, but not for the writer"
+dd if=disk.img of=expected.img bs=4K count=1 conv=notrunc status=none
+create d snap
+cp expected.img frozen.img
+dd if=disk.img of=d/origin bs=4K seek=1 count=1 conv=notrunc,fsync status=none # room in the COW file is reserved now
+dd if=disk.img of=expected.img bs=4K seek=1 count=1 conv=notrunc status=none
+fill 0
+expect_failure 1 "rror" dd if=disk.img of=d/origin bs=4K seek=2 count=2 conv=notrunc,fsync
+expect_failure 1 "" sync d/origin
+expect_failure 1 "before everything was on disk" "$DMSNAP" umount d
+rm d.pid small/filler
+serve small/sparse.img d 2> err.txt
+cmp -n 8192 d/origin expected.img && cmp d/snapshots/snap frozen.img || fail "after a write that the origin refused"
+dd if=disk.img of=d/origin bs=4K seek=2 count=2 conv=notrunc,fsync status=none || fail "writing does not go on after it"
+cmp d/snapshots/snap frozen.img || fail "the snapshot is not right after a write that the origin refused"
 unserve d
 umount small

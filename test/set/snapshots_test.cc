@@ -138,7 +138,7 @@ TEST_F(SetSnapshots, a_cow_is_attached_in_place_and_never_removed) {
     SnapshotSet set(origin(), {});
     const UniqueFd fd = set.open_attached("snap", path("link"));
     EXPECT_SAYS(message_of([&] { set.open_attached("again", file); }), "in use by another program");
-    set.add_attached(attached("snap", path("link")));
+    set.add_attached({attached("snap", path("link"))});
     EXPECT_SAYS(message_of([&] { set.open_attached("again", file); }), "is the COW of snapshot snap already");
     EXPECT_SAYS(message_of([&] { set.open_attached("snap", cow("third")); }), "is attached from " + file);
   }
@@ -147,7 +147,7 @@ TEST_F(SetSnapshots, a_cow_is_attached_in_place_and_never_removed) {
     EXPECT_EQ(set.find("snap")->path, file);
     EXPECT_TRUE(set.open_store("snap"));
     EXPECT_TRUE(set.open_attached("snap", file)) << "asked for again at each mount";
-    set.add_attached(attached("snap", file));
+    set.add_attached({attached("snap", file)});
     EXPECT_EQ(set.snapshots().size(), 1U);
     set.remove("snap");
   }
@@ -159,13 +159,15 @@ TEST_F(SetSnapshots, an_attached_cow_that_has_moved_is_found_again) {
   const std::string file = cow("before");
   {
     SnapshotSet set(origin(), {});
-    set.add_attached(attached("snap", file));
+    set.add_attached({attached("snap", file)});
   }
   fs::rename(file, path("after"));
   SnapshotSet set(origin(), {});
   EXPECT_EQ(set.missing(), std::vector<std::string>{"snap"});
+  EXPECT_NE(set.origin_read_only_reason({"other"}), "");
+  EXPECT_EQ(set.origin_read_only_reason({"snap"}), "");
   EXPECT_TRUE(set.open_attached("snap", path("after")));
-  set.add_attached(attached("snap", path("after")));
+  set.add_attached({attached("snap", path("after"))});
   EXPECT_EQ(set.origin_read_only_reason(), "");
   EXPECT_EQ(set.find("snap")->path, path("after"));
 }
@@ -190,7 +192,7 @@ TEST_F(SetSnapshots, a_read_only_set_attaches_without_writing) {
   const std::string file = cow("elsewhere");
   SnapshotSet set(origin(), {.read_only = true});
   EXPECT_TRUE(set.open_attached("snap", file));
-  set.add_attached(attached("snap", file));
+  set.add_attached({attached("snap", file)});
   EXPECT_TRUE(set.open_store("snap"));
   EXPECT_FALSE(fs::exists(store()));
 }
