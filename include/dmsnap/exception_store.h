@@ -74,7 +74,7 @@ class ExceptionStore {
  public:
   virtual ~ExceptionStore() = default;
 
-  /// Final once load() has returned: an existing store's header decides.
+  /// Final once load() reports an exception or has returned: an existing store's header decides.
   virtual ChunkGeometry geometry() const = 0;
   /// Prints "P", "PO" or "N".
   virtual std::string_view type_name() const = 0;

@@ -102,23 +102,24 @@ CompactMap::Leaves::iterator CompactMap::leaf_for(std::uint64_t key) {
   return std::prev(next);
 }
 
+CompactMap::Pair CompactMap::pair_at(const Leaves::value_type& leaf, std::uint32_t at) {
+  return {leaf.first + leaf.second->distances()[at], leaf.second->value(at)};
+}
+
 CompactMap::Neighbours CompactMap::around(std::uint64_t key) const {
   Neighbours found;
   const auto next = leaves_.upper_bound(key);
-  const auto pair = [](const auto& leaf, std::uint32_t at) {
-    return Pair{leaf->first + leaf->second->distances()[at], leaf->second->value(at)};
-  };
-  if (next != leaves_.end()) found.above = pair(next, 0);
+  if (next != leaves_.end()) found.above = pair_at(*next, 0);
   if (next == leaves_.begin()) return found;
   // No leaf is empty, so what is not in this one is at the near end of its neighbours.
   const auto leaf = std::prev(next);
   const std::uint32_t below = leaf->second->count_up_to(distance(leaf->first, key));
-  if (below < leaf->second->count()) found.above = pair(leaf, below);
+  if (below < leaf->second->count()) found.above = pair_at(*leaf, below);
   if (below > 0) {
-    found.at_or_below = pair(leaf, below - 1);
+    found.at_or_below = pair_at(*leaf, below - 1);
   } else if (leaf != leaves_.begin()) {
     const auto before = std::prev(leaf);
-    found.at_or_below = pair(before, before->second->count() - 1);
+    found.at_or_below = pair_at(*before, before->second->count() - 1);
   }
   return found;
 }
@@ -169,6 +170,26 @@ void CompactMap::insert(std::uint64_t key, std::uint64_t value) {
   const std::uint32_t at = distance(leaf->first, key);
   leaf->second->insert(leaf->second->count_up_to(at), at, value);
   ++size_;
+}
+
+std::optional<CompactMap::Pair> CompactMap::last() const {
+  if (leaves_.empty()) return std::nullopt;
+  const auto leaf = std::prev(leaves_.end());
+  return pair_at(*leaf, leaf->second->count() - 1);
+}
+
+void CompactMap::append(std::uint64_t key, std::uint64_t value) {
+  auto leaf = leaves_.empty() ? leaves_.end() : std::prev(leaves_.end());
+  if (leaf == leaves_.end() || leaf->second->full() || key - leaf->first > farthest) {
+    leaf = leaves_.emplace_hint(leaves_.end(), key, Leaf::make(Leaf::limit));
+  }
+  leaf->second->insert(leaf->second->count(), distance(leaf->first, key), value);
+  ++size_;
+}
+
+void CompactMap::set_last(std::uint64_t value) {
+  Leaf& leaf = *std::prev(leaves_.end())->second;
+  leaf.set_value(leaf.count() - 1, value);
 }
 
 void CompactMap::set(std::uint64_t key, std::uint64_t value) {

@@ -36,6 +36,13 @@ class CompactMap {
 
   /// `key` is not there yet.
   void insert(std::uint64_t key, std::uint64_t value);
+  /// The pair with the highest key of all.
+  std::optional<Pair> last() const;
+  /// `key` is above all that are there. Takes no search, and fills leaves to the brim.
+  void append(std::uint64_t key, std::uint64_t value);
+  /// There is a last pair.
+  void set_last(std::uint64_t value);
+
   /// `key` is there.
   void set(std::uint64_t key, std::uint64_t value);
   void erase(std::uint64_t key);
@@ -49,6 +56,7 @@ class CompactMap {
   /// By the lowest key that a leaf may hold; it may hold all up to the next leaf's.
   using Leaves = absl::btree_map<std::uint64_t, LeafPtr>;
 
+  static Pair pair_at(const Leaves::value_type& leaf, std::uint32_t at);
   Leaves::iterator leaf_for(std::uint64_t key);
   Leaves::iterator leaf_to_insert(std::uint64_t key);
   Leaves::iterator split(Leaves::iterator full, std::uint64_t key);

@@ -32,25 +32,26 @@ class ExceptionTable {
 
   /// False, and nothing is changed, when one of the chunks is there already or the copy lies at or above copy_limit.
   [[nodiscard]] bool insert(ExceptionRun run);
+  /// As insert(), for a run above all that is there, in O(1); false when it is not. At most max_run chunks.
+  [[nodiscard]] bool append(const ExceptionRun& run);
   /// Removes what there is of the range.
   void erase(Chunk first, std::uint64_t length);
 
   std::size_t runs() const { return runs_.size(); }
 
- private:
-  /// A run as a value of the map: 44 bits of COW chunk, 20 bits of length minus one.
-  struct Run {
-    std::uint64_t start;
-    std::uint64_t copy;
-    std::uint64_t length;
-    explicit Run(const CompactMap::Pair& pair);
-    static std::uint64_t value(std::uint64_t copy, std::uint64_t length);
-  };
+  /// A run of at most max_run chunks as one number beside its first origin chunk: 44 bits of COW chunk, 20 bits of
+  /// length minus one.
   static constexpr std::uint64_t max_run = std::uint64_t{1} << 20;
+  static bool can_hold(const ExceptionRun& run) { return run.copy < copy_limit && run.length <= copy_limit - run.copy; }
+  static std::uint64_t pack(CowChunk copy, std::uint64_t length) { return copy.value() | (length - 1) << 44; }
+  static ExceptionRun unpack(std::uint64_t origin, std::uint64_t packed) {
+    return {.origin = Chunk(origin), .copy = CowChunk(packed & (copy_limit.value() - 1)), .length = (packed >> 44) + 1};
+  }
 
+ private:
   void insert_piece(const ExceptionRun& piece);
 
-  CompactMap runs_;  // by first origin chunk
+  CompactMap runs_;  // by first origin chunk, pack()ed
 };
 
 }  // namespace dmsnap

@@ -9,6 +9,7 @@
 
 #include "base/system_error.h"
 #include "dmsnap/error.h"
+#include "snapshot/exception_loader.h"
 #include "snapshot/flusher.h"
 
 namespace dmsnap {
@@ -22,7 +23,7 @@ Snapshot::Snapshot(View& base, BlockDevice& cow, ExceptionStore& store, Flusher&
       options_(std::move(options)),
       sectors_(base.sectors()) {
   ExceptionTable table;
-  const bool valid = store_.load(sectors_, [&](const ExceptionRun& run) { return table.insert(run); });
+  const bool valid = load_exceptions(store_, sectors_, table);
   WriteLock lock(mutex_);
   table_ = std::move(table);
   reserved_end_ = Sector(store_.usage().allocated);

@@ -155,6 +155,18 @@ class Scan {
   ListEnd end_;
 };
 
+class StrictVisitor final : public ScanVisitor {
+ public:
+  explicit StrictVisitor(const std::function<bool(const ExceptionRun&)>& found) : found_(found) {}
+  bool exceptions(const ExceptionRun& run) override { return found_(run); }
+  void found(const Finding& finding) override {
+    if (finding.defect != Defect::stale_tail) throw StoreError(describe(finding));
+  }
+
+ private:
+  const std::function<bool(const ExceptionRun&)>& found_;
+};
+
 }  // namespace
 
 std::string_view name(Defect defect) {
@@ -203,6 +215,12 @@ LoadedHeader require_header(BlockDevice& cow) {
 ListEnd scan_exceptions(BlockDevice& cow, ChunkGeometry geometry, std::optional<std::uint64_t> origin_chunks,
                         ScanVisitor& visitor) {
   return Scan(cow, geometry, origin_chunks, visitor).run();
+}
+
+ListEnd scan_strictly(BlockDevice& cow, ChunkGeometry geometry, std::optional<std::uint64_t> origin_chunks,
+                      const std::function<bool(const ExceptionRun&)>& found) {
+  StrictVisitor visitor(found);
+  return scan_exceptions(cow, geometry, origin_chunks, visitor);
 }
 
 }  // namespace dmsnap

@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -86,5 +87,9 @@ struct ListEnd {
 /// cannot be read.
 ListEnd scan_exceptions(BlockDevice& cow, ChunkGeometry geometry, std::optional<std::uint64_t> origin_chunks,
                         ScanVisitor& visitor);
+/// As scan_exceptions(), for who believes all or nothing: `found` is ScanVisitor::exceptions(), and what the kernel
+/// would take and then map wrongly throws StoreError.
+ListEnd scan_strictly(BlockDevice& cow, ChunkGeometry geometry, std::optional<std::uint64_t> origin_chunks,
+                      const std::function<bool(const ExceptionRun&)>& found);
 
 }  // namespace dmsnap

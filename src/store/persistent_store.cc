@@ -28,19 +28,6 @@ ChunkGeometry requested_geometry(const StoreOptions& options) {
   return ChunkGeometry(sectors);
 }
 
-/// What the kernel would take and then map wrongly is refused.
-class StrictLoad final : public ScanVisitor {
- public:
-  explicit StrictLoad(const std::function<bool(const ExceptionRun&)>& found) : found_(found) {}
-  bool exceptions(const ExceptionRun& run) override { return found_(run); }
-  void found(const Finding& finding) override {
-    if (finding.defect != Defect::stale_tail) throw StoreError(describe(finding));
-  }
-
- private:
-  const std::function<bool(const ExceptionRun&)>& found_;
-};
-
 }  // namespace
 
 PersistentStore::PersistentStore(BlockDevice& cow, const StoreOptions& options, bool overflow)
@@ -62,10 +49,7 @@ bool PersistentStore::load(std::uint64_t origin_sectors, const std::function<boo
   geometry_ = header->geometry;
   writer_ = MetadataWriter(cow_, geometry_);
   ListEnd end;
-  if (header->valid) {
-    StrictLoad visitor(found);
-    end = scan_exceptions(cow_, geometry_, geometry_.chunks_touched(origin_sectors), visitor);
-  }
+  if (header->valid) end = scan_strictly(cow_, geometry_, geometry_.chunks_touched(origin_sectors), found);
   writer_.go_on_in(end.last_sector);
   if (end.stale_tail && !options_.read_only) {
     throw_if(writer_.blank_behind(end.at), "blank the stale tail of a metadata area");

@@ -5,8 +5,7 @@
 #include <cstring>
 #include <vector>
 
-#include "dmsnap/error.h"
-#include "snapshot/exception_table.h"
+#include "snapshot/exception_loader.h"
 #include "store/metadata_scan.h"
 
 namespace dmsnap {
@@ -14,15 +13,6 @@ namespace dmsnap {
 namespace {
 
 constexpr std::uint64_t compared_at_once = (1U << 20) / sector_bytes;
-
-class Load final : public ScanVisitor {
- public:
-  bool exceptions(const ExceptionRun& run) override { return table.insert(run); }
-  void found(const Finding& finding) override {
-    if (finding.defect != Defect::stale_tail) throw StoreError(describe(finding));
-  }
-  ExceptionTable table;
-};
 
 /// Joins neighbours.
 class Joined {
@@ -52,10 +42,11 @@ void for_each_run(BlockDevice& cow, std::uint64_t origin_sectors,
   const LoadedHeader header = require_header(cow);
   const ChunkGeometry geometry = header.geometry;
   const Chunk end(geometry.chunks_touched(origin_sectors));
-  Load load;
-  scan_exceptions(cow, geometry, end.value(), load);
+  ExceptionLoader loader(end.value());
+  scan_strictly(cow, geometry, end.value(), [&](const ExceptionRun& run) { return loader.add(run); });
+  const ExceptionTable table = loader.finish();
   for (Chunk at{}; at < end;) {
-    const auto span = load.table.find(at, end - at);
+    const auto span = table.find(at, end - at);
     if (span.copy) {
       const Sector first = geometry.first_sector(at);
       const std::uint64_t sectors = std::min(geometry.sectors_of(span.length), origin_sectors - first.value());

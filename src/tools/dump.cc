@@ -4,43 +4,23 @@
 #include <fmt/format.h>
 
 #include "dmsnap/error.h"
-#include "snapshot/exception_table.h"
 #include "store/metadata_scan.h"
+#include "tools/check.h"
 
 namespace dmsnap {
 
-namespace {
-
-class StrictDump final : public ScanVisitor {
- public:
-  StrictDump(bool fold, DumpSink& sink) : fold_(fold), sink_(sink) {}
-
-  bool exceptions(const ExceptionRun& run) override {
-    if (!named_.insert(run)) return false;
-    if (fold_) {
-      sink_.exceptions(run);
-      return true;
-    }
-    for (std::uint64_t i = 0; i < run.length; ++i) {
-      sink_.exceptions({.origin = run.origin + i, .copy = run.copy + i, .length = 1});
+void dump_store(BlockDevice& cow, bool fold, DumpSink& sink) {
+  const CheckReport report = check_store(cow, std::nullopt, [](std::uint64_t, std::uint64_t) {});
+  if (!report.findings.empty()) throw StoreError(describe(report.findings.front()));
+  const LoadedHeader& header = report.header;
+  sink.begin({.valid = header.valid, .chunk_sectors = header.geometry.chunk_sectors(), .cow_sectors = cow.sectors()});
+  scan_strictly(cow, header.geometry, std::nullopt, [&](const ExceptionRun& run) {
+    const std::uint64_t piece = fold ? run.length : 1;
+    for (std::uint64_t i = 0; i < run.length; i += piece) {
+      sink.exceptions({.origin = run.origin + i, .copy = run.copy + i, .length = piece});
     }
     return true;
-  }
-  void found(const Finding& finding) override { throw StoreError(describe(finding)); }
-
- private:
-  const bool fold_;
-  DumpSink& sink_;
-  ExceptionTable named_;
-};
-
-}  // namespace
-
-void dump_store(BlockDevice& cow, bool fold, DumpSink& sink) {
-  const LoadedHeader header = require_header(cow);
-  sink.begin({.valid = header.valid, .chunk_sectors = header.geometry.chunk_sectors(), .cow_sectors = cow.sectors()});
-  StrictDump visitor(fold, sink);
-  scan_exceptions(cow, header.geometry, std::nullopt, visitor);
+  });
   sink.end();
 }
 

@@ -9,7 +9,7 @@
 
 #include "block/memory_device.h"
 #include "dmsnap/error.h"
-#include "snapshot/exception_table.h"
+#include "snapshot/exception_loader.h"
 #include "store/metadata_writer.h"
 #include "store/store_types.h"
 #include "tools/check.h"
@@ -49,7 +49,7 @@ bool loads(BlockDevice& cow) {
   ExceptionTable table;
   const auto store = StoreTypes::builtin().create("P", cow, {.must_exist = true, .read_only = true});
   try {
-    return store->load(no_end, [&](const ExceptionRun& run) { return table.insert(run); });
+    return load_exceptions(*store, no_end, table);
   } catch (const StoreError&) {
     return false;
   }

@@ -40,6 +40,20 @@ TEST(ExceptionTable, an_origin_chunk_has_one_copy) {
   EXPECT_TRUE(table.insert(run(15, 40)));
 }
 
+TEST(ExceptionTable, is_appended_to_at_its_end_alone) {
+  ExceptionTable table;
+  EXPECT_TRUE(table.append(run(10, 20, 5)));
+  EXPECT_TRUE(table.append(run(15, 25)));
+  EXPECT_EQ(table.runs(), 1U);
+  EXPECT_FALSE(table.append(run(15, 40)));
+  EXPECT_FALSE(table.append(run(3, 40)));
+  EXPECT_TRUE(table.append(run(std::uint64_t{1} << 33, 50)));
+  EXPECT_TRUE(table.insert(run(16, 60)));
+  EXPECT_EQ(table.find(Chunk(14), 2).copy, CowChunk(24));
+  EXPECT_EQ(table.find(Chunk(16), 2).copy, CowChunk(60));
+  EXPECT_EQ(table.find(Chunk(std::uint64_t{1} << 33), 1).copy, CowChunk(50));
+}
+
 TEST(ExceptionTable, a_gap_ends_where_the_next_exception_begins) {
   ExceptionTable table;
   EXPECT_TRUE(table.insert(run(10, 20)));
