@@ -6,7 +6,7 @@ build_packages=(g++ meson ninja-build pkgconf git ca-certificates libfuse3-dev f
 demo_packages=("${build_packages[@]}" e2fsprogs mount)
 test_packages=("${build_packages[@]}" libgtest-dev libzstd-dev libssl-dev clang clang-format clang-tidy libclang-rt-14-dev python3 zstd
   e2fsprogs xfsprogs btrfs-progs fio strace jq mount util-linux mandoc procps
-  qemu-system-x86 dmsetup kmod cpio dpkg)
+  qemu-system-x86 dmsetup lvm2 kmod cpio dpkg)
 
 # require_packages PACKAGE...: installs what is missing when root, and otherwise prints the line that does
 require_packages() {

@@ -23,6 +23,8 @@ class BlockDevice {
 
   /// Size; constant, except that a device that can be resized grows under its owner's control.
   virtual std::uint64_t sectors() const = 0;
+  /// The size as a file's, which may end inside the last sector.
+  virtual std::uint64_t size_bytes() const { return sectors() * sector_bytes; }
 
   /// Fills all of `to` or fails; then `to` holds anything. May block on the disk.
   [[nodiscard]] virtual std::error_code read(Sector from, std::span<std::byte> to) = 0;

@@ -23,9 +23,9 @@ class FileDevice final : public BlockDevice {
   static UniqueFd open(const std::string& path, bool read_only);
 
   int fd() const { return fd_.get(); }
-  std::uint64_t size_bytes() const { return size_bytes_; }
 
   std::uint64_t sectors() const override { return (size_bytes_ + sector_bytes - 1) / sector_bytes; }
+  std::uint64_t size_bytes() const override { return size_bytes_; }
   std::error_code read(Sector from, std::span<std::byte> to) override;
   std::optional<std::error_code> try_read(Sector from, std::span<std::byte> to) override;
   std::error_code write(Sector to, std::span<const std::byte> data) override;

@@ -12,8 +12,9 @@
 #include <stdexcept>
 #include <utility>
 
-#include "base/file_lock.h"
 #include "base/system_error.h"
+#include "block/file_device.h"
+#include "cli/place_argument.h"
 
 namespace dmsnap::cli {
 
@@ -26,21 +27,8 @@ std::string folder_of(const std::string& path) {
 
 }  // namespace
 
-std::unique_ptr<FileDevice> open_to_look(const std::string& path) {
-  UniqueFd fd = FileDevice::open(path, true);
-  struct stat status {};
-  if (::fstat(fd.get(), &status) != 0) throw_errno(path);
-  if (S_ISDIR(status.st_mode)) throw std::system_error(errc(std::errc::is_a_directory), path);
-  if (!S_ISREG(status.st_mode) && !S_ISBLK(status.st_mode)) {
-    throw std::runtime_error(path + " is neither a file nor a block device");
-  }
-  if (!lock_file(fd.get(), LockMode::shared, path)) {
-    throw std::runtime_error(
-        fmt::format("{} is in use: it is mounted, or another program has locked it; unmount it first, or make a copy "
-                    "of an unmounted set",
-                    path));
-  }
-  return std::make_unique<FileDevice>(std::move(fd));
+std::unique_ptr<BlockDevice> open_to_look(const std::string& text) {
+  return dmsnap::open_to_look(parse_place(text));
 }
 
 OutputFile::OutputFile(std::string path, bool force) : path_(std::move(path)), force_(force) {

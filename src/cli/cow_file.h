@@ -4,13 +4,13 @@
 #include <memory>
 #include <string>
 
-#include "block/file_device.h"
+#include "dmsnap/block_device.h"
 
 namespace dmsnap::cli {
 
-/// A file or block device, opened to be looked at only, and locked against whoever would write to it meanwhile.
-/// Throws std::runtime_error with one line; a store that is mounted is in use.
-std::unique_ptr<FileDevice> open_to_look(const std::string& path);
+/// What an operand names (parse_place()), opened to be looked at only, and locked against whoever would write to it
+/// meanwhile: a store that is mounted is in use. Throws std::runtime_error with one line.
+std::unique_ptr<BlockDevice> open_to_look(const std::string& text);
 
 /// A file that gets its name only when it is complete. Without commit() nothing is left of it.
 class OutputFile {
@@ -30,7 +30,7 @@ class OutputFile {
   const std::string path_;
   const bool force_;
   std::string temporary_;
-  std::unique_ptr<FileDevice> device_;
+  std::unique_ptr<BlockDevice> device_;
 };
 
 }  // namespace dmsnap::cli

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+#include <algorithm>
 #include <filesystem>
 
+#include "cli/place_argument.h"
 #include "cli/size.h"
 #include "cli/verbs.h"
 #include "daemon/serve.h"
@@ -9,12 +11,26 @@ namespace dmsnap::cli {
 
 namespace {
 
-std::pair<std::string, std::string> parse_attach(const std::string& text) {
+Place absolute_place(const std::string& text) {
+  Place place = parse_place(text);
+  place.path = std::filesystem::absolute(place.path);
+  return place;
+}
+
+std::pair<std::string, Place> parse_attach(const std::string& text) {
   const std::size_t equals = text.find('=');
   if (equals == 0 || equals == std::string::npos || equals + 1 == text.size()) {
     throw UsageError("--attach '" + text + "': use NAME=PATH, the COW file or device of the snapshot NAME");
   }
-  return {text.substr(0, equals), std::filesystem::absolute(text.substr(equals + 1))};
+  return {text.substr(0, equals), absolute_place(text.substr(equals + 1))};
+}
+
+/// What lies in the middle of something else may be in use there, and is no set of its own.
+void check_parts(const ServeOptions& options) {
+  const bool parts = !options.origin.whole() ||
+                     std::ranges::any_of(options.attach, [](const auto& each) { return !each.second.whole(); });
+  if (parts && !options.read_only) throw UsageError("a part of a file can only be shown: add --read-only");
+  if (!options.origin.whole() && !options.store.empty()) throw UsageError("--store: a part of a file has none");
 }
 
 log::Options log_options(const po::variables_map& values) {
@@ -37,7 +53,9 @@ class Mount final : public Command {
     options.add_options()                                                                 //
         ("store", po::value<std::string>(), "folder of the set; default: ORIGIN.dmsnap")  //
         ("attach", po::value<std::vector<std::string>>(),
-         "NAME=PATH: take the COW file or device PATH, where it lies, as snapshot NAME")                            //
+         "NAME=PATH: take the COW file or device PATH, where it lies, as snapshot NAME; with --read-only also a part "
+         "of "
+         "a file, PATH@OFFSET+LENGTH")                                                                              //
         ("read-only,r", "nothing is written, neither to the origin nor to a store")                                 //
         ("format", po::value<std::string>(), "raw: the origin is a raw image, whatever its first bytes look like")  //
         ("force", "mount although the origin was changed, or a store is missing")                                   //
@@ -54,7 +72,7 @@ class Mount final : public Command {
     // Words of -o have become options already, but for one that hides in a cluster.
     if (values.count("option")) throw UsageError("write -o by itself, not together with other letters");
     ServeOptions options;
-    options.origin = std::filesystem::absolute(operand(values, "ORIGIN"));
+    options.origin = absolute_place(operand(values, "ORIGIN"));
     options.mountpoint = std::filesystem::absolute(operand(values, "MOUNTPOINT"));
     if (values.count("store")) options.store = std::filesystem::absolute(values["store"].as<std::string>());
     if (values.count("attach")) {
@@ -62,6 +80,7 @@ class Mount final : public Command {
         options.attach.push_back(parse_attach(each));
     }
     options.read_only = values.count("read-only") > 0;
+    check_parts(options);
     options.allow_other = values.count("allow-other") > 0;
     options.force = values.count("force") > 0;
     if (values.count("format")) {

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "base/system_error.h"
+#include "block/file_device.h"
 #include "daemon/status_report.h"
 #include "dmsnap/error.h"
 #include "host/attachments.h"
@@ -33,10 +34,20 @@ bool contains(const std::vector<std::string>& names, const std::string& name) {
   return std::ranges::find(names, name) != names.end();
 }
 
-std::vector<std::string> names_of(const std::vector<std::pair<std::string, std::string>>& attach) {
+std::vector<std::string> names_of(const std::vector<std::pair<std::string, Place>>& attach) {
   std::vector<std::string> names;
-  for (const auto& [name, path] : attach) names.push_back(name);
+  for (const auto& [name, place] : attach) names.push_back(name);
   return names;
+}
+
+/// A part of a file has no folder: the one that is named here is not there, and a read-only set makes none.
+std::string store_of(const ServeOptions& options) {
+  return options.origin.whole() ? options.store : options.origin.text() + ".dmsnap";
+}
+
+std::unique_ptr<BlockDevice> open_origin(const Place& place, int fd) {
+  if (place.whole()) return std::make_unique<FileDevice>(duplicate(fd));
+  return open_to_look(place);
 }
 
 }  // namespace
@@ -44,20 +55,20 @@ std::vector<std::string> names_of(const std::vector<std::pair<std::string, std::
 MountedSet::MountedSet(const ServeOptions& options, const ProcessSetup& setup)
     : options_(options),
       setup_(setup),
-      set_(options.origin, {.store = options.store,
-                            .mountpoint = options.mountpoint,
-                            .read_only = options.read_only,
-                            .force = options.force,
-                            .format_raw = options.format_raw}),
+      set_(options.origin.path, {.store = store_of(options),
+                                 .mountpoint = options.mountpoint,
+                                 .read_only = options.read_only,
+                                 .force = options.force,
+                                 .format_raw = options.format_raw || !options.origin.whole()}),
       read_only_reason_(options.read_only ? "as asked with --read-only"
                                           : set_.origin_read_only_reason(names_of(options.attach))),
-      origin_device_(duplicate(set_.origin_fd())),
+      origin_device_(open_origin(options.origin, set_.origin_fd())),
       flusher_(options.held_bytes / 4),
-      origin_(origin_device_, flusher_, options.held_bytes),
+      origin_(*origin_device_, flusher_, options.held_bytes),
       origin_file_(origin_, flusher_, origin_file_options()) {
   if (!read_only()) {
-    refuse_attached(origin_path(), set_.origin_fd());
-    if (const auto error = origin_device_.flush()) throw std::system_error(error, origin_path());
+    refuse_attached(set_.origin_path(), set_.origin_fd());
+    if (const auto error = origin_device_->flush()) throw std::system_error(error, set_.origin_path());
   }
   flusher_.add(origin_);
   const auto moved = [&](const SnapshotRecord& record) {
@@ -75,10 +86,10 @@ MountedSet::~MountedSet() = default;
 
 ViewFile::Options MountedSet::origin_file_options() const {
   return {.id = 16,
-          .size_bytes = origin_device_.size_bytes(),
+          .size_bytes = size_bytes(),
           .writable = !read_only(),
           .created = to_timespec(std::chrono::system_clock::now()),
-          .allocated_bytes = [this] { return origin_device_.allocated_bytes(); }};
+          .allocated_bytes = [this] { return origin_device_->allocated_bytes(); }};
 }
 
 void MountedSet::open_listed(const SnapshotRecord& record) {
@@ -90,7 +101,7 @@ void MountedSet::open_listed(const SnapshotRecord& record) {
     unopened_.push_back({record, why});
     return;
   }
-  auto snapshot = build(record, set_.open_store(record.name), true);
+  auto snapshot = build(record, std::make_unique<FileDevice>(set_.open_store(record.name)), true);
   join(*snapshot);
   show(std::move(snapshot));
 }
@@ -98,18 +109,14 @@ void MountedSet::open_listed(const SnapshotRecord& record) {
 void MountedSet::attach_all() {
   std::vector<std::shared_ptr<MountedSnapshot>> attached;
   std::vector<SnapshotRecord> records;
-  for (const auto& [name, path] : options_.attach) {
-    if (const auto there = find(name); there && there->record.path == std::filesystem::canonical(path)) continue;
-    if (std::ranges::find(records, name, &SnapshotRecord::name) != records.end()) {
+  for (const auto& [name, place] : options_.attach) {
+    const auto there = find(name);
+    if (there && place.whole() && there->record.path == std::filesystem::canonical(place.path)) continue;
+    if (std::ranges::find(attached, name, [](const auto& each) { return each->record.name; }) != attached.end()) {
       throw std::runtime_error(fmt::format("--attach names snapshot '{}' twice", name));
     }
-    const SnapshotRecord record{
-        .name = name, .type = "P", .chunk_sectors = 0, .created = std::chrono::system_clock::now(), .path = path};
-    auto snapshot = build(record, set_.open_attached(name, path), true);
-    snapshot->record.chunk_sectors = snapshot->store->geometry().chunk_sectors();
-    snapshot->record.cow_sectors = snapshot->cow->sectors();
-    records.push_back(snapshot->record);
-    attached.push_back(std::move(snapshot));
+    attached.push_back(open_attached(name, place));
+    if (place.whole()) records.push_back(attached.back()->record);
   }
   set_.add_attached(records);
   for (auto& snapshot : attached) {
@@ -118,10 +125,28 @@ void MountedSet::attach_all() {
   }
 }
 
-std::shared_ptr<MountedSnapshot> MountedSet::build(const SnapshotRecord& record, UniqueFd cow, bool must_exist) try {
+/// A part of a file is shown as long as the set is mounted, which is read-only, and never recorded.
+std::shared_ptr<MountedSnapshot> MountedSet::open_attached(const std::string& name, const Place& place) {
+  const SnapshotRecord record{
+      .name = name, .type = "P", .chunk_sectors = 0, .created = std::chrono::system_clock::now(), .path = place.text()};
+  std::unique_ptr<BlockDevice> cow;
+  if (place.whole()) {
+    cow = std::make_unique<FileDevice>(set_.open_attached(name, place.path));
+  } else {
+    set_.check_new(name);
+    cow = open_to_look(place);
+  }
+  auto snapshot = build(record, std::move(cow), true);
+  snapshot->record.chunk_sectors = snapshot->store->geometry().chunk_sectors();
+  snapshot->record.cow_sectors = snapshot->cow->sectors();
+  return snapshot;
+}
+
+std::shared_ptr<MountedSnapshot> MountedSet::build(const SnapshotRecord& record, std::unique_ptr<BlockDevice> cow,
+                                                   bool must_exist) try {
   auto snapshot = std::make_shared<MountedSnapshot>();
   snapshot->record = record;
-  snapshot->cow = std::make_unique<FileDevice>(std::move(cow));
+  snapshot->cow = std::move(cow);
   snapshot->store = StoreTypes::builtin().create(
       record.type, *snapshot->cow,
       {.chunk_sectors = record.chunk_sectors, .must_exist = must_exist, .read_only = read_only()});
@@ -138,7 +163,7 @@ std::shared_ptr<MountedSnapshot> MountedSet::build(const SnapshotRecord& record,
   snapshot->file = std::make_unique<ViewFile>(
       *snapshot->view, flusher_,
       ViewFile::Options{.id = id,
-                        .size_bytes = origin_device_.size_bytes(),
+                        .size_bytes = size_bytes(),
                         .writable = writable,
                         .created = to_timespec(record.created),
                         .allocated_bytes = [cow = snapshot->cow.get()] { return cow->allocated_bytes(); }});
@@ -251,7 +276,9 @@ std::error_code MountedSet::statfs(struct statvfs& into) {
 }
 
 std::string MountedSet::filesystem() const {
-  return filesystem_type(set_.origin_fd());
+  const Extent first =
+      options_.origin.whole() ? Extent{Sector(0), size_bytes() / sector_bytes} : options_.origin.parts[0];
+  return filesystem_type(set_.origin_fd(), first.first.value() * sector_bytes, first.sectors * sector_bytes);
 }
 
 void MountedSet::log_holders() const {

@@ -9,9 +9,9 @@
 #include <vector>
 
 #include "base/mutex.h"
-#include "block/file_device.h"
 #include "daemon/mounted_snapshot.h"
 #include "daemon/serve.h"
+#include "dmsnap/block_device.h"
 #include "dmsnap/exported_file.h"
 #include "set/snapshot_set.h"
 #include "snapshot/flusher.h"
@@ -65,10 +65,11 @@ class MountedSet final : public ExportedTree {
   /// flush_all(), then marks the set closed. Nothing may be asked of it afterwards. Throws when that fails.
   void close();
 
-  const std::string& origin_path() const { return set_.origin_path(); }
+  /// PATH, or PATH@OFFSET+LENGTH for a part of it.
+  std::string origin_name() const { return Place{set_.origin_path(), options_.origin.parts}.text(); }
   const std::string& mountpoint() const { return options_.mountpoint; }
   const std::string& store_path() const { return set_.folder_path(); }
-  std::uint64_t size_bytes() const { return origin_device_.size_bytes(); }
+  std::uint64_t size_bytes() const { return origin_device_->size_bytes(); }
   bool read_only() const { return !read_only_reason_.empty(); }
   /// Why nothing can be written, decided when the set is mounted; empty when it can.
   const std::string& read_only_reason() const { return read_only_reason_; }
@@ -90,7 +91,9 @@ class MountedSet final : public ExportedTree {
   std::shared_ptr<MountedSnapshot> find(std::string_view name) const;
   void open_listed(const SnapshotRecord& record);
   void attach_all();
-  std::shared_ptr<MountedSnapshot> build(const SnapshotRecord& record, UniqueFd cow, bool must_exist);
+  std::shared_ptr<MountedSnapshot> open_attached(const std::string& name, const Place& place);
+  std::shared_ptr<MountedSnapshot> build(const SnapshotRecord& record, std::unique_ptr<BlockDevice> cow,
+                                         bool must_exist);
   void note_change(const std::string& name, std::uint64_t id, SnapshotState state, const std::string& reason)
       EXCLUDES(forget_mutex_);
   std::error_code record_invalid(const std::string& name, const std::string& reason);
@@ -103,7 +106,7 @@ class MountedSet final : public ExportedTree {
   const ProcessSetup setup_;
   SnapshotSet set_;
   const std::string read_only_reason_;
-  FileDevice origin_device_;
+  const std::unique_ptr<BlockDevice> origin_device_;
   Flusher flusher_;
   Origin origin_;
   ViewFile origin_file_;

@@ -5,6 +5,7 @@
 #include <stdexcept>
 #include <utility>
 
+#include "block/file_device.h"
 #include "daemon/mounted_set.h"
 #include "dmsnap/error.h"
 #include "host/holders.h"
@@ -27,7 +28,7 @@ void MountedSet::create(const CreateRequest& request) {
                         .cow_sectors = pending.cow_sectors(),
                         .created = std::chrono::system_clock::now(),
                         .read_only = request.read_only};
-  auto snapshot = build(record, duplicate(pending.fd()), false);
+  auto snapshot = build(record, std::make_unique<FileDevice>(duplicate(pending.fd())), false);
   snapshot->record.type = record.type = snapshot->store->type_name();
   flusher_.add(*snapshot->view);
   try {

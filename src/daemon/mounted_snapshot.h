@@ -4,7 +4,7 @@
 #include <memory>
 #include <string>
 
-#include "block/file_device.h"
+#include "dmsnap/block_device.h"
 #include "set/set_record.h"
 #include "snapshot/snapshot.h"
 #include "snapshot/view_file.h"
@@ -16,7 +16,7 @@ namespace dmsnap {
 /// it go. Constant once built; the parts look after themselves.
 struct MountedSnapshot {
   SnapshotRecord record;
-  std::unique_ptr<FileDevice> cow;
+  std::unique_ptr<BlockDevice> cow;
   StorePtr store;
   std::unique_ptr<Snapshot> view;
   std::unique_ptr<ViewFile> file;

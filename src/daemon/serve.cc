@@ -66,7 +66,7 @@ void run_session(const ServeOptions& options, MountedSet& set, const std::functi
   SetControl control(set);
   // A read-only set is no read-only mount: the images refuse to be written, but the control file must be.
   Session session(set, control.handler(),
-                  {.mountpoint = options.mountpoint, .fsname = set.origin_path(), .allow_other = options.allow_other});
+                  {.mountpoint = options.mountpoint, .fsname = set.origin_name(), .allow_other = options.allow_other});
   const SignalThread signal_thread(session, set);
   set.tell_changes_to([&session](std::uint64_t file_id) { session.forget_content(file_id); });
   const absl::Cleanup no_longer = [&set] { set.tell_changes_to(nullptr); };
@@ -133,8 +133,8 @@ void write_all(int fd, std::string_view text) {
 
 void check_mount_place(const ServeOptions& options) {
   if (clean_dead_mount(options.mountpoint)) log::warning("{}: a dead mount was cleaned up", options.mountpoint);
-  const std::string store = options.store.empty() ? options.origin + ".dmsnap" : options.store;
-  check_mount_point(options.mountpoint, std::array{options.origin, store});
+  const std::string store = options.store.empty() ? options.origin.text() + ".dmsnap" : options.store;
+  check_mount_point(options.mountpoint, std::array{options.origin.path, store});
   check_fuse_device();
 }
 

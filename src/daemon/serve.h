@@ -8,14 +8,15 @@
 #include <vector>
 
 #include "base/log.h"
+#include "block/place.h"
 
 namespace dmsnap {
 
 struct ServeOptions {
-  std::string origin;
+  Place origin;  ///< a part of a file is only shown, as with read_only
   std::string mountpoint;
-  std::string store;                                        ///< folder of the set; empty: ORIGIN.dmsnap
-  std::vector<std::pair<std::string, std::string>> attach;  ///< snapshot name, COW file or device
+  std::string store;                                  ///< folder of the set; empty: ORIGIN.dmsnap
+  std::vector<std::pair<std::string, Place>> attach;  ///< snapshot name, COW; parts only with read_only
   bool read_only = false;
   bool allow_other = false;
   bool force = false;       ///< I know that the origin is unchanged, or that the missing stores do not matter

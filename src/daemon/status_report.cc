@@ -77,7 +77,7 @@ nlohmann::json status_report(const MountedSet& set) {
                          {"read_only", record.read_only}});
   }
   return {
-      {"origin", set.origin_path()},
+      {"origin", set.origin_name()},
       {"mountpoint", set.mountpoint()},
       {"store", set.store_path()},
       {"size_bytes", set.size_bytes()},
@@ -105,7 +105,7 @@ std::string status_text(const MountedSet& set, const MountedSnapshot& snapshot) 
 
 std::string status_text(const MountedSet& set) {
   const std::string filesystem = set.filesystem();
-  std::string text = fmt::format("origin      {} ({}{}{})\n", set.origin_path(), bytes_text(set.size_bytes()),
+  std::string text = fmt::format("origin      {} ({}{}{})\n", set.origin_name(), bytes_text(set.size_bytes()),
                                  filesystem.empty() ? "" : ", ", filesystem);
   text += fmt::format("mounted on  {}, process {}\nstore       {}\n", set.mountpoint(), ::getpid(), set.store_path());
   if (set.read_only()) text += fmt::format("read-only   {}\n", set.read_only_reason());

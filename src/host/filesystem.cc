@@ -38,9 +38,11 @@ std::string shell_word(const std::string& text) {
 
 }  // namespace
 
-std::string filesystem_type(int fd) {
+std::string filesystem_type(int fd, std::uint64_t offset, std::uint64_t bytes) {
   const Probe probe(blkid_new_probe());
-  if (!probe || blkid_probe_set_device(probe.get(), fd, 0, 0) != 0) return {};
+  if (!probe ||
+      blkid_probe_set_device(probe.get(), fd, static_cast<blkid_loff_t>(offset), static_cast<blkid_loff_t>(bytes)) != 0)
+    return {};
   blkid_probe_enable_superblocks(probe.get(), 1);
   blkid_probe_set_superblocks_flags(probe.get(), BLKID_SUBLKS_TYPE | BLKID_SUBLKS_USAGE);
   const char* usage = nullptr;

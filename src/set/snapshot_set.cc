@@ -64,6 +64,11 @@ const SnapshotRecord& SnapshotSet::listed(const std::string& name) const {
   return *record;
 }
 
+void SnapshotSet::check_new(const std::string& name) const {
+  MutexLock lock(mutex_);
+  check_free(name);
+}
+
 void SnapshotSet::check_free(const std::string& name) const {
   check_name(name);
   if (record_.find(name) != nullptr) {

@@ -97,6 +97,9 @@ class SnapshotSet {
   /// than recorded, no file or block device, or locked by somebody else.
   UniqueFd open_store(const std::string& name) const EXCLUDES(mutex_);
 
+  /// Throws SetError when the name is not one for a snapshot, or taken.
+  void check_new(const std::string& name) const EXCLUDES(mutex_);
+
   /// Opens and locks a COW file or block device, to be attached in place as `name`; follow with add_attached() when
   /// what is in it has been looked at. Throws SetError when it is the origin, belongs to a snapshot of the set, lies in
   /// the set's folder, or is in use.

@@ -10,6 +10,7 @@
 
 #include "block/file_device.h"
 #include "block/memory_device.h"
+#include "block/region_device.h"
 #include "contract/block_device_contract.h"
 #include "support/faulty_device.h"
 
@@ -48,6 +49,54 @@ struct MakeFaulty {
 };
 using Makers = testing::Types<MakeMemory, MakeFile, MakeFaulty>;
 INSTANTIATE_TYPED_TEST_SUITE_P(Devices, BlockDeviceContract, Makers);
+
+std::unique_ptr<MemoryDevice> numbered(std::uint64_t sectors) {
+  auto device = std::make_unique<MemoryDevice>(sectors);
+  for (std::uint64_t i = 0; i < sectors; ++i) {
+    const std::vector<std::byte> content(sector_bytes, static_cast<std::byte>(i));
+    EXPECT_FALSE(device->write(Sector(i), content));
+  }
+  return device;
+}
+
+TEST(RegionDevice, shows_its_parts_one_after_the_other) {
+  const std::vector<Extent> parts{{Sector(6), 2}, {Sector(1), 3}, {Sector(9), 1}};
+  const std::vector<std::uint8_t> shown{6, 7, 1, 2, 3, 9};
+  RegionDevice region(numbered(10), parts);
+  ASSERT_EQ(region.sectors(), shown.size());
+  for (std::size_t from = 0; from < shown.size(); ++from) {
+    for (std::size_t count = 1; from + count <= shown.size(); ++count) {
+      std::vector<std::byte> got(count * sector_bytes);
+      ASSERT_FALSE(region.read(Sector(from), got));
+      for (std::size_t i = 0; i < count; ++i) EXPECT_EQ(got[i * sector_bytes], static_cast<std::byte>(shown[from + i]));
+      std::ranges::fill(got, std::byte{0xee});
+      ASSERT_EQ(region.try_read(Sector(from), got), std::error_code());
+      for (std::size_t i = 0; i < count; ++i)
+        EXPECT_EQ(got[i * sector_bytes + 511], static_cast<std::byte>(shown[from + i]));
+    }
+  }
+  std::vector<std::byte> two(2 * sector_bytes);
+  EXPECT_TRUE(region.read(Sector(5), two)) << "beyond the end";
+  EXPECT_EQ(region.write(Sector(0), two), std::errc::read_only_file_system);
+}
+
+TEST(RegionDevice, a_part_that_is_not_there_is_refused) {
+  for (const Extent& part : {Extent{Sector(0), 11}, Extent{Sector(10), 1}, Extent{Sector(5), 6}, Extent{Sector(11), 0},
+                             Extent{Sector(3), 0}, Extent{Sector(1), ~std::uint64_t{0}}}) {
+    EXPECT_THROW(RegionDevice(numbered(10), {{Sector(0), 1}, part}), std::invalid_argument)
+        << part.first.value() << "+" << part.sectors;
+  }
+  EXPECT_THROW(RegionDevice(numbered(10), {}), std::invalid_argument);
+}
+
+TEST(RegionDevice, an_error_below_is_its_error) {
+  auto faulty = std::make_unique<FaultyDevice>(numbered(10));
+  FaultyDevice& below = *faulty;
+  RegionDevice region(std::move(faulty), {{Sector(0), 2}, {Sector(8), 2}});
+  below.fail_reads({.after = 1});
+  std::vector<std::byte> all(4 * sector_bytes);
+  EXPECT_TRUE(region.read(Sector(0), all));
+}
 
 TEST(FileDevice, a_file_that_ends_inside_a_sector_reads_zeros_behind_its_end) {
   const TemporaryFile file;

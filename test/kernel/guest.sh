@@ -18,8 +18,8 @@ build_guest() {
   local root=$guest_folder/root
   mkdir -p "$root"/{bin,proc,sys,dev/mapper,run,lib64,lib/x86_64-linux-gnu}
   cp "$guest_folder/packages/bin/busybox" "$root/bin/"
-  cp "$(command -v dmsetup)" "$root/bin/"
-  ldd "$(command -v dmsetup)" | awk '$2 == "=>" {print $3}' | while read -r library; do cp -L "$library" "$root/lib/x86_64-linux-gnu/"; done
+  cp -L "$(command -v dmsetup)" "$(command -v lvm)" "$root/bin/"
+  ldd "$root/bin/dmsetup" "$root/bin/lvm" | awk '$2 == "=>" {print $3}' | while read -r library; do cp -L "$library" "$root/lib/x86_64-linux-gnu/"; done
   cp -L /lib64/ld-linux-x86-64.so.2 "$root/lib64/"
   for module in virtio_pci virtio_blk dm-snapshot; do
     modprobe -d "$guest_folder/packages" -S "$version" --show-depends $module | awk '$1 == "insmod" {print $2}' | while read -r file; do
