@@ -36,6 +36,7 @@ bool contains(const std::vector<std::string>& names, const std::string& name) {
 
 std::vector<std::string> names_of(const std::vector<std::pair<std::string, Place>>& attach) {
   std::vector<std::string> names;
+  names.reserve(attach.size());
   for (const auto& [name, place] : attach) names.push_back(name);
   return names;
 }
