@@ -8,23 +8,16 @@
 #include <algorithm>
 #include <cstdio>
 #include <filesystem>
-#include <fstream>
 #include <functional>
 
 #include "host/mount_table.h"
+#include "host/sysfs.h"
 
 namespace dmsnap {
 
 namespace fs = std::filesystem;
 
 namespace {
-
-std::string first_line(const fs::path& path) {
-  std::ifstream file(path);
-  std::string line;
-  std::getline(file, line);
-  return line;
-}
 
 fs::path sysfs_folder(dev_t device) {
   return fmt::format("/sys/dev/block/{}:{}", major(device), minor(device));

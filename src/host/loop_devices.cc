@@ -9,22 +9,15 @@
 #include <cstdint>
 #include <cstdio>
 #include <filesystem>
-#include <fstream>
 
 #include "base/unique_fd.h"
+#include "host/sysfs.h"
 
 namespace dmsnap {
 
 namespace fs = std::filesystem;
 
 namespace {
-
-std::string first_line(const fs::path& path) {
-  std::ifstream file(path);
-  std::string line;
-  std::getline(file, line);
-  return line;
-}
 
 /// The kernel's encoding of a device number in 64 bits (huge_encode_dev).
 dev_t decoded(std::uint64_t number) {
