@@ -94,9 +94,13 @@ class ExceptionLoader::Sorter {
     for (Group& each : *groups) append(part, each, rest);
   }
 
-  /// From the lowest digit to the highest; entries that are equal stay in their order.
+  /// From the lowest digit to the highest.
   void sort(int bits) {
     constexpr int digit = 11;
+    if (entries_.size() < (1U << digit)) {
+      std::ranges::sort(entries_, {}, &Entry::origin);
+      return;
+    }
     sorted_.resize(entries_.size());
     for (int shift = 0; shift < bits; shift += digit) {
       std::array<std::uint32_t, 1U << digit> place{};

@@ -55,8 +55,7 @@ CheckReport check_store(BlockDevice& cow, std::optional<std::uint64_t> origin_se
   std::optional<std::uint64_t> origin_chunks;
   if (origin_sectors) origin_chunks = require_header(cow).geometry.chunks_touched(*origin_sectors);
   ExceptionLoader loader(origin_chunks.value_or(std::numeric_limits<std::uint64_t>::max()));
-  CheckReport report =
-      look(cow, origin_chunks, progress, [&](const ExceptionRun& run) { return loader.add(run); });
+  CheckReport report = look(cow, origin_chunks, progress, [&](const ExceptionRun& run) { return loader.add(run); });
   ExceptionTable sorted;
   if (!loader.finish(sorted)) return report;
   // An origin chunk is named twice: which entries do is found by another look, one entry after the other.
