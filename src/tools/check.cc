@@ -3,6 +3,7 @@
 
 #include <limits>
 
+#include "dmsnap/error.h"
 #include "snapshot/exception_loader.h"
 
 namespace dmsnap {
@@ -61,6 +62,12 @@ CheckReport check_store(BlockDevice& cow, std::optional<std::uint64_t> origin_se
   // An origin chunk is named twice: which entries do is found by another look, one entry after the other.
   ExceptionTable named;
   return look(cow, origin_chunks, progress, [&](const ExceptionRun& run) { return named.insert(run); });
+}
+
+CheckReport check_sound(BlockDevice& cow, std::optional<std::uint64_t> origin_sectors, const Progress& progress) {
+  CheckReport report = check_store(cow, origin_sectors, progress);
+  if (!report.findings.empty()) throw StoreError(describe(report.findings.front()));
+  return report;
 }
 
 }  // namespace dmsnap

@@ -36,5 +36,7 @@ struct CheckReport {
 /// are only checked for occurring once. Throws NoStoreError when there is none, StoreError for a header that nobody can
 /// use, std::system_error when it cannot be read.
 CheckReport check_store(BlockDevice& cow, std::optional<std::uint64_t> origin_sectors, const Progress& progress);
+/// As check_store(), for who takes a sound list only, its header valid or not: throws StoreError at the first finding.
+CheckReport check_sound(BlockDevice& cow, std::optional<std::uint64_t> origin_sectors, const Progress& progress);
 
 }  // namespace dmsnap

@@ -3,16 +3,13 @@
 
 #include <fmt/format.h>
 
-#include "dmsnap/error.h"
 #include "store/metadata_scan.h"
 #include "tools/check.h"
 
 namespace dmsnap {
 
 void dump_store(BlockDevice& cow, bool fold, DumpSink& sink) {
-  const CheckReport report = check_store(cow, std::nullopt, [](std::uint64_t, std::uint64_t) {});
-  if (!report.findings.empty()) throw StoreError(describe(report.findings.front()));
-  const LoadedHeader& header = report.header;
+  const LoadedHeader header = check_sound(cow, std::nullopt, [](std::uint64_t, std::uint64_t) {}).header;
   sink.begin({.valid = header.valid, .chunk_sectors = header.geometry.chunk_sectors(), .cow_sectors = cow.sectors()});
   scan_strictly(cow, header.geometry, std::nullopt, [&](const ExceptionRun& run) {
     const std::uint64_t piece = fold ? run.length : 1;
