@@ -46,17 +46,39 @@ OutputFile::~OutputFile() {
   if (!temporary_.empty()) ::unlink(temporary_.c_str());
 }
 
-BlockDevice& OutputFile::make(std::uint64_t sectors) {
+UniqueFd OutputFile::make_temporary() {
   std::string name = fmt::format("{}/.{}.XXXXXX", folder_of(path_), std::filesystem::path(path_).filename().string());
   UniqueFd fd(::mkostemp(name.data(), O_CLOEXEC));
   if (!fd) throw_errno(path_);
   temporary_ = name;
+  return fd;
+}
+
+BlockDevice& OutputFile::make(std::uint64_t sectors) {
+  UniqueFd fd = make_temporary();
   if (::ftruncate(fd.get(), static_cast<off_t>(sectors * sector_bytes)) != 0) throw_errno(path_);
   device_ = std::make_unique<FileDevice>(std::move(fd));
   return *device_;
 }
 
+std::ostream& OutputFile::stream() {
+  streamed_ = make_temporary();
+  const mode_t mask = ::umask(0);
+  ::umask(mask);
+  if (::fchmod(streamed_.get(), 0666 & ~mask) != 0) throw_errno(path_);
+  stream_.open(temporary_, std::ios::binary);
+  if (!stream_) throw_errno(path_);
+  return stream_;
+}
+
+void OutputFile::finish_stream() {
+  if (!stream_.is_open()) return;
+  stream_.close();
+  if (!stream_ || ::fsync(streamed_.get()) != 0) throw_errno(path_);
+}
+
 void OutputFile::commit() {
+  finish_stream();
   const unsigned flags = force_ ? 0 : RENAME_NOREPLACE;
   if (::renameat2(AT_FDCWD, temporary_.c_str(), AT_FDCWD, path_.c_str(), flags) != 0) throw_errno(path_);
   temporary_.clear();

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #pragma once
 
+#include <fstream>
 #include <memory>
 #include <string>
 
+#include "base/unique_fd.h"
 #include "dmsnap/block_device.h"
 
 namespace dmsnap::cli {
@@ -23,14 +25,21 @@ class OutputFile {
 
   /// The file, sparse and of this size. Once. Throws std::system_error.
   BlockDevice& make(std::uint64_t sectors);
+  /// Or the file as a stream, with the permissions of any new file. Once, instead of make(). Throws std::system_error.
+  std::ostream& stream();
   /// Gives it its name, durably. Throws std::system_error.
   void commit();
 
  private:
+  UniqueFd make_temporary();
+  void finish_stream();
+
   const std::string path_;
   const bool force_;
   std::string temporary_;
   std::unique_ptr<BlockDevice> device_;
+  UniqueFd streamed_;
+  std::ofstream stream_;
 };
 
 }  // namespace dmsnap::cli
