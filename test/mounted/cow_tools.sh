@@ -26,6 +26,30 @@ done
 "$DMSNAP" diff --json $cow disk.img | jq -e 'map(.length) | add == 2785280' > out.txt || fail "diff --json"
 [ "$("$DMSNAP" diff $cow disk.img)" = "$("$DMSNAP" diff --exceptions $cow disk.img)" ] || fail "diff --exceptions"
 
+# dump --map: the pictures show what the list says; text has the width of the terminal, and blocks in UTF-8 only
+"$DMSNAP" dump $cow > dump.txt
+"$DMSNAP" dump --map --origin disk.img -o map.svg $cow
+"$DMSNAP" dump --map --origin disk.img --format png $cow > map.png
+python3 "$source_folder/../support/check_map.py" dump.txt $((32 << 20)) map.svg map.png || fail "the pictures of the map"
+LC_ALL=C "$DMSNAP" dump --map --origin disk.img $cow > map.txt
+[ "$(head -1 map.txt)" = "$cow: image of 32 MiB, chunks of 4.0 KiB, 680 exceptions, 8.3% copied" ] || fail "$(cat map.txt)"
+[ "$(grep -c '|$' map.txt)" -eq 15 ] && [ "$(sed -n 3p map.txt | wc -c)" -eq 81 ] || fail "$(cat map.txt)"
+[ "$(grep -o '#' map.txt | wc -l)" -eq 85 ] || fail "84 whole cells of 8 chunks, and the legend: $(cat map.txt)"
+LC_ALL=C.UTF-8 "$DMSNAP" dump --map $cow > map.txt
+grep -q "the image's first 14 MiB" map.txt && grep -q -- "--origin" map.txt && grep -q '█' map.txt || fail "$(cat map.txt)"
+LC_ALL=C script -qec "stty cols 132; '$DMSNAP' dump --map $cow" /dev/null < /dev/null | tr -d '\r' > map.txt
+[ "$(grep '|$' map.txt | head -1 | wc -c)" -eq 133 ] || fail "not as wide as the terminal: $(cat map.txt)"
+script -qec "'$DMSNAP' dump --map --format png $cow; echo status \$?" /dev/null < /dev/null > map.txt
+grep -q "not written to a terminal" map.txt && grep -q "status 2" map.txt || fail "PNG on a terminal: $(cat map.txt)"
+expect_failure 1 "exists already" "$DMSNAP" dump --map -o map.svg $cow
+expect_failure 2 "the COW file itself" "$DMSNAP" dump --map -o $cow --force $cow
+expect_failure 2 "text, svg or png" "$DMSNAP" dump --map --format gif $cow
+expect_failure 2 "for --map" "$DMSNAP" dump --origin disk.img $cow
+expect_failure 2 "cannot be combined" "$DMSNAP" dump --map --json $cow
+"$DMSNAP" dump -o named.txt $cow && cmp named.txt dump.txt || fail "dump --output"
+truncate -s 8M small.img
+expect_failure 3 "beyond the end" "$DMSNAP" dump --map --origin small.img $cow
+
 # damage: found, refused by dump, repaired; the rest of the snapshot is what it was
 serve disk.img d && cp d/snapshots/snap before.img && unserve d
 cp $cow damaged.cow
@@ -37,6 +61,8 @@ status=0; "$DMSNAP" check damaged.cow > check.txt || status=$?
 grep -q "area 0, entry 60 (byte 5056), origin chunk 9, COW chunk 1" check.txt || fail "$(cat check.txt)"
 [ -z "$("$DMSNAP" check -q damaged.cow || true)" ] || fail "-q prints"
 expect_failure 3 "entry 60" "$DMSNAP" dump damaged.cow
+expect_failure 3 "entry 60" "$DMSNAP" dump --map -o damaged.svg damaged.cow
+[ -z "$(ls -A | grep damaged.svg)" ] || fail "a map of a damaged store"
 "$DMSNAP" repair damaged.cow repaired.cow > out.txt
 grep -q "679 exceptions kept, 1 dropped" out.txt || fail "$(cat out.txt)"
 "$DMSNAP" check -q repaired.cow || fail "a repaired store is not sound"
@@ -63,7 +89,7 @@ unserve d
 head -c 100000 /dev/urandom > random
 head -c 100000 /dev/zero > blank
 head -c 100000 $cow > short.cow
-for verb in check dump "repair:out.cow" "diff:disk.img"; do
+for verb in check dump "dump:--map" "repair:out.cow" "diff:disk.img"; do
   rest=${verb#*:}; [ "$rest" != "$verb" ] || rest=
   expect_failure 1 "empty" "$DMSNAP" "${verb%:*}" empty $rest
   expect_failure 1 "directory" "$DMSNAP" "${verb%:*}" live $rest
@@ -81,6 +107,9 @@ expect_failure 2 "--data" "$DMSNAP" restore dump.txt new.cow
 mkdir small && mount -t tmpfs -o size=64K none small
 expect_failure 1 "No space" "$DMSNAP" repair damaged.cow small/out.cow
 expect_failure 1 "No space" "$DMSNAP" restore dump.txt small/out.cow --data $cow
+head -c 64K /dev/zero > small/filler
+expect_failure 1 "No space" "$DMSNAP" dump --map -o small/map.svg $cow
+rm small/filler
 [ -z "$(ls -A small)" ] || fail "left on a full disk: $(ls -A small)"
 umount small
 expect_failure 1 "No space" bash -c '"$0" dump --no-fold "$1" > /dev/full' "$DMSNAP" $cow
