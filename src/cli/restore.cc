@@ -6,6 +6,7 @@
 #include "base/system_error.h"
 #include "cli/cow_file.h"
 #include "cli/verbs.h"
+#include "dmsnap/error.h"
 #include "tools/check.h"
 #include "tools/rebuild.h"
 
@@ -33,10 +34,10 @@ class Restore final : public Command {
     BlockDevice* made = nullptr;
     Rebuild rebuild(*data, [&](std::uint64_t sectors) -> BlockDevice& { return *(made = &output.make(sectors)); });
     read_dump(dump, rebuild);
-    const CheckReport report = check_store(*made, std::nullopt, [](std::uint64_t, std::uint64_t) {});
-    if (!report.findings.empty()) {
-      throw std::runtime_error(
-          fmt::format("{}: the dump describes a damaged store: {}", path, dmsnap::describe(report.findings.front())));
+    try {
+      check_sound(*made, std::nullopt, [](std::uint64_t, std::uint64_t) {});
+    } catch (const StoreError& error) {
+      throw std::runtime_error(fmt::format("{}: the dump describes a damaged store: {}", path, error.what()));
     }
     output.commit();
     return done;

@@ -37,6 +37,7 @@ head -c $((260 * 4096)) $cow > short.cow
 expect 3 "beyond the end" check short.cow
 expect 3 "dmsnap repair" dump short.cow
 expect 3 "dmsnap repair" dump --json short.cow
+expect 3 "dmsnap repair" dump --map -o new.cow short.cow
 expect 0 "dropped" repair short.cow new.cow
 expect 1 "beyond the end" diff short.cow disk.img
 expect 1 "beyond the end" restore dump.txt new.cow --data short.cow
@@ -60,6 +61,7 @@ bad=e/origin
 expect 1 "read metadata area 2" check $bad
 expect 1 "read metadata area 2" dump $bad
 expect 1 "read metadata area 2" dump --json $bad
+expect 1 "read metadata area 2" dump --map -o new.cow $bad
 expect 1 "read metadata area 2" repair $bad new.cow
 expect 1 "read metadata area 2" diff $bad disk.img
 expect 1 "read metadata area 2" diff --exceptions $bad disk.img
