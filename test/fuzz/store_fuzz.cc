@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // A COW device of any bytes, or with any list, for loader and tools (libFuzzer). Whatever it is: nobody crashes,
-// `check` calls sound exactly what the loader takes and `dump` prints, a restored dump is sound, and so is what
-// `repair` makes.
+// `check` calls sound exactly what the loader takes and `dump` prints, a map counts each exception, a restored dump is
+// sound, and so is what `repair` makes.
 #include <cstdlib>
 #include <iostream>
 #include <memory>
@@ -15,6 +15,7 @@
 #include "tools/check.h"
 #include "tools/diff.h"
 #include "tools/dump.h"
+#include "tools/image_map.h"
 #include "tools/rebuild.h"
 #include "tools/repair.h"
 
@@ -55,6 +56,21 @@ bool loads(BlockDevice& cow) {
   }
 }
 
+void try_map(BlockDevice& cow, std::uint64_t exceptions) {
+  try {
+    const ImageMap map = map_store(cow, std::nullopt, 50, [](std::uint64_t, std::uint64_t) {}).map;
+    for (std::size_t cell = 0; cell < map.cells(); ++cell) {
+      require(map.copied(cell) <= map.chunks(cell), "no more chunks of a cell are copied than it has");
+      exceptions -= map.copied(cell);
+    }
+    require(exceptions == 0, "a map counts each exception once");
+  } catch (const StoreError&) {
+    throw;
+  } catch (const std::runtime_error&) {
+    // An exception where no image goes.
+  }
+}
+
 void try_all(BlockDevice& cow) {
   const CheckReport report = look(cow);
   const bool only_stale = report.counts.size() == report.counts.count(Defect::stale_tail);
@@ -72,6 +88,7 @@ void try_all(BlockDevice& cow) {
   require(dumped == report.counts.empty(), "dump prints what check finds nothing in");
   if (loads(cow)) require(report.header.valid && only_stale && !far, "the loader takes what check calls sound");
   if (dumped) {
+    try_map(cow, report.exceptions);
     Made again;
     Rebuild rebuild(cow, again.make());
     read_dump(text, rebuild);
