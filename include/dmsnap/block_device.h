@@ -45,6 +45,10 @@ class BlockDevice {
   /// ENOSPC when there is none. Devices without holes succeed.
   [[nodiscard]] virtual std::error_code reserve(Extent) { return {}; }
 
+  /// Gives back what reserve() has taken for the range, whose content nobody needs; it reads as anything afterwards. A
+  /// device that cannot does nothing.
+  virtual void release(Extent) {}
+
   /// Makes the range read as zeros, giving its space back where the device can.
   [[nodiscard]] virtual std::error_code zero(Extent range);
 

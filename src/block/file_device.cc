@@ -111,6 +111,13 @@ std::error_code FileDevice::reserve(Extent range) {
   return {};
 }
 
+void FileDevice::release(Extent range) {
+  if (!regular_ || range.sectors == 0) return;
+  const auto offset = static_cast<off_t>(range.first.value() * sector_bytes);
+  const auto length = static_cast<off_t>(range.sectors * sector_bytes);
+  static_cast<void>(::fallocate(fd_.get(), FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE, offset, length));
+}
+
 std::error_code FileDevice::zero(Extent range) {
   if (!lies_on_device(range.first, range.sectors * sector_bytes, size_bytes_ / sector_bytes)) {
     return errc(std::errc::io_error);

@@ -227,6 +227,10 @@ void MountedSet::close() {
   for (const SnapshotRecord& record : set_.snapshots()) {
     if (record.type == "N") set_.remove(record.name);
   }
+  {
+    MutexLock lock(mutex_);
+    for (const auto& [name, snapshot] : snapshots_) snapshot->view->release_room();
+  }
   set_.mark_closed();
   log::info("everything is on disk");
 }

@@ -199,6 +199,15 @@ bool Snapshot::make_room(std::uint64_t chunks) {
   return false;
 }
 
+void Snapshot::release_room() {
+  WriteLock lock(mutex_);
+  if (state_ == SnapshotState::invalid) return;
+  const Sector used = std::max(store_.reach(0), Sector(store_.usage().allocated));
+  if (used >= reserved_end_) return;
+  cow_.release({used, reserved_end_ - used});
+  reserved_end_ = used;
+}
+
 std::error_code Snapshot::publish(const Region& region, std::error_code copied) {
   const ExceptionRun run{.origin = region.first, .copy = region.copies.first, .length = region.copies.length};
   if (run.length > 0) {

@@ -54,6 +54,9 @@ class Snapshot final : public View {
   /// room the snapshot becomes invalid, durably, and that is no error. An error: it could not be made so.
   [[nodiscard]] std::error_code expect_copy(Extent range);
 
+  /// Gives the space back that was taken ahead for copies; not while anything is expected. Without effect on content.
+  void release_room();
+
   SnapshotState state() const;
   /// Why it is not active; empty when it is.
   std::string reason() const;

@@ -68,3 +68,17 @@ ended "$(cat d.pid)"
 serve disk.img d
 cmp -s -n 1000 d/origin disk.img || fail "not served after a dead mount was cleaned up"
 unserve d
+
+# room that was taken ahead for copies is given back
+truncate -s 32M large.img
+serve large.img d
+"$DMSNAP" create d snap > out.txt 2> err.txt
+dd if=/dev/urandom of=d/origin bs=64K count=16 conv=notrunc,fsync status=none
+[ "$(stat -c %b large.img.dmsnap/snap.cow)" -gt 20000 ] || fail "nothing was taken ahead"
+unserve d
+[ "$(stat -c %b large.img.dmsnap/snap.cow)" -lt 2200 ] || fail "1 MiB of copies takes $(stat -c %b large.img.dmsnap/snap.cow) sectors"
+serve large.img d
+cmp -n 1M d/snapshots/snap /dev/zero || fail "a copy was given back, too"
+dd if=/dev/urandom of=d/origin bs=64K count=32 conv=notrunc,fsync status=none
+cmp -n 2M d/snapshots/snap /dev/zero || fail "what is copied after that is not right"
+unserve d
