@@ -1,19 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #pragma once
 
-#include <absl/container/btree_map.h>
-
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <optional>
+
+#include "snapshot/leaf_directory.h"
 
 namespace dmsnap {
 
-/// An ordered map of 64-bit numbers to 64-bit numbers in 12 bytes a pair, and about 14 with everything around them.
-/// Pairs live in leaves of up to 128, in the order of their keys; a leaf stores keys as 32-bit distances from its own
-/// lowest, and grows by small steps, so that little of it is empty. A tree over the leaves finds them.
-/// No operation moves more than two leaves. A plain value: no lock.
+/// An ordered map of 64-bit numbers to 64-bit numbers in about 12 bytes a pair, and 9 of them its own. Pairs that are
+/// near each other share a leaf (map_leaf.h); a directory (leaf_directory.h) that fits a processor's cache finds it, so
+/// that a lookup waits for memory once. No operation moves more than a node of the directory and two leaves.
+/// A plain value: no lock.
 class CompactMap {
  public:
   struct Pair {
@@ -38,7 +37,7 @@ class CompactMap {
   void insert(std::uint64_t key, std::uint64_t value);
   /// The pair with the highest key of all.
   std::optional<Pair> last() const;
-  /// `key` is above all that are there. Takes no search, and fills leaves to the brim.
+  /// `key` is above all that are there.
   void append(std::uint64_t key, std::uint64_t value);
   /// There is a last pair.
   void set_last(std::uint64_t value);
@@ -48,21 +47,9 @@ class CompactMap {
   void erase(std::uint64_t key);
 
  private:
-  class Leaf;
-  struct FreeLeaf {
-    void operator()(Leaf* leaf) const;
-  };
-  using LeafPtr = std::unique_ptr<Leaf, FreeLeaf>;
-  /// By the lowest key that a leaf may hold; it may hold all up to the next leaf's.
-  using Leaves = absl::btree_map<std::uint64_t, LeafPtr>;
-
-  static Pair pair_at(const Leaves::value_type& leaf, std::uint32_t at);
-  Leaves::iterator leaf_for(std::uint64_t key);
-  Leaves::iterator leaf_to_insert(std::uint64_t key);
-  Leaves::iterator split(Leaves::iterator full, std::uint64_t key);
-
-  Leaves leaves_;
+  LeafDirectory leaves_;
   std::size_t size_ = 0;
+  Pair last_{};  // if there is one
 };
 
 }  // namespace dmsnap

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#pragma once
+
+#include <algorithm>
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <memory>
+
+namespace dmsnap {
+
+/// The pairs of one aligned range of 2^bits keys, in order. A key is stored by its lowest 8, 16, 32 or 64 bits, as many
+/// as the range needs. One block of memory, that a processor can fetch at once: this header, the keys, then the values;
+/// it grows by small steps, so that little of it is empty. A plain value: no lock.
+class MapLeaf {
+ public:
+  static constexpr std::uint32_t limit = 64;  ///< pairs
+  static constexpr int narrowest = 6;         ///< bits of a range in which `limit` pairs cannot be exceeded
+  static constexpr std::uint32_t growth = 8;  ///< pairs that there is room for after growing
+  struct Free {
+    void operator()(MapLeaf* leaf) const;
+  };
+  using Ptr = std::unique_ptr<MapLeaf, Free>;
+
+  static Ptr make(int bits, std::uint32_t capacity);
+  /// A leaf of a range of 2^bits keys with the pairs from `from` to before `to`, which lie in it, and room for more.
+  Ptr copy(std::uint32_t from, std::uint32_t to, int bits, std::uint32_t room) const;
+
+  int bits() const { return bits_; }
+  std::uint32_t count() const { return count_; }
+  std::uint32_t capacity() const { return capacity_; }
+  bool full() const { return count_ == capacity_; }
+
+  /// The lowest bits of a key, in which the keys of the range differ.
+  std::uint64_t mask() const { return ~std::uint64_t{0} >> (64 - bits_); }
+  /// Of the pair `at`, less the bits that all keys of the range share.
+  std::uint64_t key(std::uint32_t at) const;
+  std::uint64_t value(std::uint32_t at) const {
+    std::uint64_t value = 0;
+    std::memcpy(&value, values() + at * sizeof value, sizeof value);
+    return value;
+  }
+  void set_value(std::uint32_t at, std::uint64_t value) {
+    std::memcpy(values() + at * sizeof value, &value, sizeof value);
+  }
+  /// The lowest bits in which its keys differ; of at least one pair.
+  int bits_in_use() const { return std::max(narrowest, static_cast<int>(std::bit_width(key(0) ^ key(count_ - 1U)))); }
+  /// How many lie at or below `key`, which is in the range.
+  std::uint32_t count_up_to(std::uint64_t key) const {
+    return key_bytes_ == 1 ? search(static_cast<std::uint8_t>(key & mask())) : search_wide(key & mask());
+  }
+  /// Asks the memory for what a lookup will read, before it is known where in the leaf that is.
+  void prefetch() const {
+    const auto* block = reinterpret_cast<const std::byte*>(this);
+    for (std::size_t at = 0; at < prefetched; at += cache_line) __builtin_prefetch(block + at);
+  }
+
+  /// There is room, and `key` is not there.
+  void insert(std::uint64_t key, std::uint64_t value);
+  void erase(std::uint32_t at);
+
+ private:
+  static constexpr std::size_t cache_line = 64;
+  static constexpr std::size_t prefetched = 448;
+  static constexpr std::size_t vector_bytes = 16;
+
+  MapLeaf(int bits, std::uint32_t capacity);
+
+  /// Keys of one or two bytes have room for `limit`, so that their search has no branch.
+  static std::size_t keys_bytes(std::size_t key_bytes, std::uint32_t capacity) {
+    if (key_bytes <= 2) return limit * key_bytes;
+    return (capacity * key_bytes + vector_bytes - 1) / vector_bytes * vector_bytes;
+  }
+  std::byte* keys() { return reinterpret_cast<std::byte*>(this + 1); }
+  const std::byte* keys() const { return reinterpret_cast<const std::byte*>(this + 1); }
+  std::byte* values() { return keys() + keys_bytes(key_bytes_, capacity_); }
+  const std::byte* values() const { return keys() + keys_bytes(key_bytes_, capacity_); }
+
+  template <typename Key>
+  std::uint32_t search(Key key) const;
+  std::uint32_t search_wide(std::uint64_t key) const;
+  void store_key(std::uint32_t at, std::uint64_t key);
+
+  std::uint8_t bits_;
+  std::uint8_t key_bytes_;
+  std::uint8_t count_ = 0;
+  std::uint8_t capacity_;
+  std::uint32_t unused_ = 0;  // aligns what follows
+};
+
+/// What is behind the keys is all ones, so it counts for the highest key alone; then all keys do.
+template <typename Key>
+std::uint32_t MapLeaf::search(Key key) const {
+  typedef Key Vector __attribute__((vector_size(vector_bytes)));
+  constexpr std::uint32_t lanes = vector_bytes / sizeof(Key);
+  const std::uint32_t end = sizeof(Key) <= 2 ? limit : count_;
+  Vector found{};
+  for (std::uint32_t at = 0; at < end; at += lanes) {
+    Vector some;
+    std::memcpy(&some, keys() + at * sizeof(Key), sizeof some);
+    found -= static_cast<Vector>(some <= key);
+  }
+  std::uint32_t sum = 0;
+  for (std::uint32_t lane = 0; lane < lanes; ++lane) sum += static_cast<std::uint32_t>(found[lane]);
+  return std::min<std::uint32_t>(sum, count_);
+}
+
+}  // namespace dmsnap
