@@ -20,13 +20,14 @@ bool continues(const ExceptionRun& run, const ExceptionRun& next) {
 
 ExceptionTable::Span ExceptionTable::find(Chunk first, std::uint64_t at_most) const {
   const auto [before, next] = runs_.around(first.value());
-  if (before) {
-    const ExceptionRun run = run_of(*before);
-    const std::uint64_t inside = first - run.origin;
-    if (inside < run.length) return {.length = std::min(at_most, run.length - inside), .copy = run.copy + inside};
-  }
+  const ExceptionRun run = before ? run_of(*before) : ExceptionRun{.length = 0};
+  const std::uint64_t inside = first - run.origin;
   const std::uint64_t gap = next ? next->key - first.value() : at_most;
-  return {.length = std::min(at_most, gap), .copy = std::nullopt};
+  // Whether there is an exception is as good as random, so nothing here branches on it.
+  const bool there = inside < run.length;
+  Span found{.length = std::min(at_most, there ? run.length - inside : gap), .copy = run.copy + inside};
+  if (!there) found.copy.reset();
+  return found;
 }
 
 bool ExceptionTable::insert(ExceptionRun run) {

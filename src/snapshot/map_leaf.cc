@@ -62,10 +62,9 @@ MapLeaf::Ptr MapLeaf::copy(std::uint32_t from, std::uint32_t to, int bits, std::
   return made;
 }
 
-std::uint64_t MapLeaf::key(std::uint32_t at) const {
+std::uint64_t MapLeaf::wide_key(std::uint32_t at) const {
   const std::byte* from = keys() + at * key_bytes_;
   switch (key_bytes_) {
-    case 1: return load<std::uint8_t>(from);
     case 2: return load<std::uint16_t>(from);
     case 4: return load<std::uint32_t>(from);
     default: return load<std::uint64_t>(from);

@@ -35,7 +35,9 @@ class MapLeaf {
   /// The lowest bits of a key, in which the keys of the range differ.
   std::uint64_t mask() const { return ~std::uint64_t{0} >> (64 - bits_); }
   /// Of the pair `at`, less the bits that all keys of the range share.
-  std::uint64_t key(std::uint32_t at) const;
+  std::uint64_t key(std::uint32_t at) const {
+    return key_bytes_ == 1 ? static_cast<std::uint64_t>(keys()[at]) : wide_key(at);
+  }
   std::uint64_t value(std::uint32_t at) const {
     std::uint64_t value = 0;
     std::memcpy(&value, values() + at * sizeof value, sizeof value);
@@ -80,6 +82,7 @@ class MapLeaf {
   template <typename Key>
   std::uint32_t search(Key key) const;
   std::uint32_t search_wide(std::uint64_t key) const;
+  std::uint64_t wide_key(std::uint32_t at) const;
   void store_key(std::uint32_t at, std::uint64_t key);
 
   std::uint8_t bits_;
@@ -96,14 +99,18 @@ std::uint32_t MapLeaf::search(Key key) const {
   constexpr std::uint32_t lanes = vector_bytes / sizeof(Key);
   const std::uint32_t end = sizeof(Key) <= 2 ? limit : count_;
   Vector found{};
+#pragma GCC unroll 4
   for (std::uint32_t at = 0; at < end; at += lanes) {
     Vector some;
     std::memcpy(&some, keys() + at * sizeof(Key), sizeof some);
     found -= static_cast<Vector>(some <= key);
   }
-  std::uint32_t sum = 0;
-  for (std::uint32_t lane = 0; lane < lanes; ++lane) sum += static_cast<std::uint32_t>(found[lane]);
-  return std::min<std::uint32_t>(sum, count_);
+  // A lane has at most `limit`, and so has the sum of all: the product with one in each lane has it in the highest.
+  constexpr std::uint64_t one_each = ~std::uint64_t{0} / static_cast<Key>(~Key{0});
+  std::uint64_t halves[2];
+  std::memcpy(halves, &found, sizeof halves);
+  const std::uint64_t sum = (halves[0] + halves[1]) * one_each >> (64 - 8 * sizeof(Key));
+  return std::min(static_cast<std::uint32_t>(sum), std::uint32_t{count_});
 }
 
 }  // namespace dmsnap
