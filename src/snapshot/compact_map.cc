@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "snapshot/compact_map.h"
 
-#include <cassert>
-
 namespace dmsnap {
 
 namespace {
@@ -47,6 +45,7 @@ std::optional<CompactMap::Pair> CompactMap::above(std::uint64_t key) const {
 
 void CompactMap::insert(std::uint64_t key, std::uint64_t value) {
   leaves_.room_for(key)->insert(key, value);
+  tail_ = nullptr;
   if (size_ == 0 || key > last_.key) last_ = {key, value};
   ++size_;
 }
@@ -56,7 +55,11 @@ std::optional<CompactMap::Pair> CompactMap::last() const {
 }
 
 void CompactMap::append(std::uint64_t key, std::uint64_t value) {
-  insert(key, value);
+  const bool in_tail = tail_ != nullptr && !tail_->full() && ((key ^ last_.key) & ~tail_->mask()) == 0;
+  if (!in_tail) tail_ = leaves_.room_for(key);
+  tail_->append(key, value);
+  last_ = {key, value};
+  ++size_;
 }
 
 void CompactMap::set_last(std::uint64_t value) {
@@ -73,6 +76,7 @@ void CompactMap::erase(std::uint64_t key) {
   MapLeaf& leaf = *leaves_.find(key);
   leaf.erase(leaf.count_up_to(key) - 1);
   leaves_.trim(key);
+  tail_ = nullptr;
   --size_;
   if (size_ > 0 && key == last_.key) last_ = *at_or_below(key);
 }

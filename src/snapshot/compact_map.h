@@ -49,7 +49,8 @@ class CompactMap {
  private:
   LeafDirectory leaves_;
   std::size_t size_ = 0;
-  Pair last_{};  // if there is one
+  Pair last_{};              // if there is one
+  MapLeaf* tail_ = nullptr;  // its leaf, between one append() and the next
 };
 
 }  // namespace dmsnap

@@ -89,8 +89,7 @@ std::uint32_t MapLeaf::search_wide(std::uint64_t key) const {
   }
 }
 
-void MapLeaf::insert(std::uint64_t key, std::uint64_t value) {
-  const std::uint32_t at = count_up_to(key);
+void MapLeaf::insert(std::uint32_t at, std::uint64_t key, std::uint64_t value) {
   const std::uint32_t behind = count_ - at;
   std::memmove(keys() + (at + 1) * key_bytes_, keys() + at * key_bytes_, behind * key_bytes_);
   std::memmove(values() + (at + 1) * sizeof value, values() + at * sizeof value, behind * sizeof value);

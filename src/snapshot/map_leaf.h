@@ -13,7 +13,7 @@ namespace dmsnap {
 /// The pairs of one aligned range of 2^bits keys, in order. A key is stored by its lowest 8, 16, 32 or 64 bits, as many
 /// as the range needs. One block of memory, that a processor can fetch at once: this header, the keys, then the values;
 /// it grows by small steps, so that little of it is empty. A plain value: no lock.
-class MapLeaf {
+class alignas(std::uint64_t) MapLeaf {
  public:
   static constexpr std::uint32_t limit = 64;  ///< pairs
   static constexpr int narrowest = 6;         ///< bits of a range in which `limit` pairs cannot be exceeded
@@ -59,7 +59,9 @@ class MapLeaf {
   }
 
   /// There is room, and `key` is not there.
-  void insert(std::uint64_t key, std::uint64_t value);
+  void insert(std::uint64_t key, std::uint64_t value) { insert(count_up_to(key), key, value); }
+  /// As insert(), for a key above all that are there.
+  void append(std::uint64_t key, std::uint64_t value) { insert(count_, key, value); }
   void erase(std::uint32_t at);
 
  private:
@@ -83,13 +85,13 @@ class MapLeaf {
   std::uint32_t search(Key key) const;
   std::uint32_t search_wide(std::uint64_t key) const;
   std::uint64_t wide_key(std::uint32_t at) const;
+  void insert(std::uint32_t at, std::uint64_t key, std::uint64_t value);
   void store_key(std::uint32_t at, std::uint64_t key);
 
   std::uint8_t bits_;
   std::uint8_t key_bytes_;
   std::uint8_t count_ = 0;
   std::uint8_t capacity_;
-  std::uint32_t unused_ = 0;  // aligns what follows
 };
 
 /// What is behind the keys is all ones, so it counts for the highest key alone; then all keys do.
