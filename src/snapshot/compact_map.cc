@@ -56,7 +56,10 @@ std::optional<CompactMap::Pair> CompactMap::last() const {
 
 void CompactMap::append(std::uint64_t key, std::uint64_t value) {
   const bool in_tail = tail_ != nullptr && !tail_->full() && ((key ^ last_.key) & ~tail_->mask()) == 0;
-  if (!in_tail) tail_ = leaves_.room_for(key);
+  if (!in_tail) {
+    tail_ = nullptr;
+    tail_ = leaves_.room_for(key);
+  }
   tail_->append(key, value);
   last_ = {key, value};
   ++size_;

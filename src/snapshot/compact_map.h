@@ -4,14 +4,15 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <utility>
 
 #include "snapshot/leaf_directory.h"
 
 namespace dmsnap {
 
 /// An ordered map of 64-bit numbers to 64-bit numbers in about 12 bytes a pair, and 9 of them its own. Pairs that are
-/// near each other share a leaf (map_leaf.h); a directory (leaf_directory.h) that fits a processor's cache finds it, so
-/// that a lookup waits for memory once. No operation moves more than a node of the directory and two leaves.
+/// near each other share a leaf (map_leaf.h); a directory (leaf_directory.h) that fits a processor's cache finds it
+/// without a search. No operation moves more than a node of the directory and two leaves: some tens of KiB.
 /// A plain value: no lock.
 class CompactMap {
  public:
@@ -19,6 +20,17 @@ class CompactMap {
     std::uint64_t key;
     std::uint64_t value;
   };
+
+  CompactMap() = default;
+  /// The other one is empty then.
+  CompactMap(CompactMap&& other) noexcept { *this = std::move(other); }
+  CompactMap& operator=(CompactMap&& other) noexcept {
+    leaves_ = std::exchange(other.leaves_, {});
+    size_ = std::exchange(other.size_, 0);
+    last_ = other.last_;
+    tail_ = std::exchange(other.tail_, nullptr);
+    return *this;
+  }
 
   std::size_t size() const { return size_; }
 

@@ -13,9 +13,8 @@ namespace dmsnap {
 
 /// Which origin chunk has its copy where. A plain value: no lock, no I/O.
 ///
-/// Runs in the order of their origin chunks, about 14 bytes each (compact_map.h); consecutive exceptions are one run of
-/// up to 2^20 chunks (the kernel's node holds 256). Lookup and insert take O(log runs); there is no moment at which the
-/// whole is moved.
+/// Runs in the order of their origin chunks, 12 to 14 bytes each (compact_map.h); consecutive exceptions are one run of
+/// up to 2^20 chunks (the kernel's node holds 256). There is no moment at which the whole is moved.
 class ExceptionTable {
  public:
   /// COW chunks from here on cannot be held; that is a COW device of 8 EiB with 512-byte chunks.

@@ -165,14 +165,14 @@ MapLeaf* LeafDirectory::room_for(std::uint64_t key) {
 
 /// Gives a leaf the half of its slots that has all its pairs, or makes two leaves of it.
 void LeafDirectory::halve(const Slots& slots) {
-  const MapLeaf::Ptr leaf(slots.leaf());
-  const int bits = leaf->bits() - 1;
-  const std::uint32_t low = leaf->count_up_to(mask(bits));
-  const Slots lower{slots.node, slots.first, slots.count / 2};
-  const Slots upper{slots.node, slots.first + slots.count / 2, slots.count / 2};
-  slots.set(nullptr);
-  if (low > 0) lower.set(leaf->copy(0, low, bits, 0));
-  if (low < leaf->count()) upper.set(leaf->copy(low, leaf->count(), bits, 0));
+  const MapLeaf& leaf = *slots.leaf();
+  const int bits = leaf.bits() - 1;
+  const std::uint32_t low = leaf.count_up_to(mask(bits));
+  MapLeaf::Ptr below = low > 0 ? leaf.copy(0, low, bits, 0) : nullptr;
+  MapLeaf::Ptr above = low < leaf.count() ? leaf.copy(low, leaf.count(), bits, 0) : nullptr;
+  slots.replace(nullptr);
+  Slots{slots.node, slots.first, slots.count / 2}.set(std::move(below));
+  Slots{slots.node, slots.first + slots.count / 2, slots.count / 2}.set(std::move(above));
 }
 
 /// Gives a leaf with one slot more of them.

@@ -15,8 +15,8 @@ namespace dmsnap {
 /// Finds the leaf that may hold a key. Keys are divided among nodes, a node's among slots of equal ranges; a slot has a
 /// leaf or none, and a leaf has an aligned power of two of consecutive slots. A full leaf is halved; when it has one
 /// slot only, its node takes twice as many, or is divided when it has max_slots or most of them would be empty.
-/// So there are at most as many slots as some 16 a leaf, and nothing moves more than 2 * max_slots pointers at once.
-/// A plain value: no lock.
+/// So there are at most some 16 slots for each leaf that was made, and nothing moves more than 2 * max_slots pointers
+/// at once. A plain value: no lock.
 class LeafDirectory {
  public:
   static constexpr std::size_t max_slots = 4096;

@@ -174,5 +174,21 @@ TEST(CompactMap, frees_everything_when_all_is_erased_and_most_when_most_is) {
 }
 #endif
 
+TEST(CompactMap, what_was_moved_away_is_empty_and_can_be_filled_again) {
+  CompactMap first;
+  for (std::uint64_t key = 0; key < 1000; ++key) first.append(3 * key, key);
+  CompactMap second(std::move(first));
+  EXPECT_EQ(first.size(), 0U);  // NOLINT(bugprone-use-after-move): that is the claim
+  EXPECT_FALSE(first.last());
+  EXPECT_FALSE(first.at_or_below(500));
+  first.append(7, 70);
+  second.append(3000, 1000);
+  EXPECT_EQ(first.last()->value, 70U);
+  EXPECT_EQ(second.size(), 1001U);
+  EXPECT_EQ(second.at_or_below(2999)->key, 2997U);
+  first = std::move(second);
+  EXPECT_EQ(first.size(), 1001U);
+}
+
 }  // namespace
 }  // namespace dmsnap
