@@ -13,7 +13,7 @@ std::uint64_t parse_size(std::string_view option, std::string_view text);
 /// A chunk size: a power of two from 512 bytes to 1 GiB; in sectors. Throws UsageError.
 std::uint32_t parse_chunk_size(std::string_view text);
 
-/// "1.5 GiB": three significant digits.
+/// "1.5 GiB", "12 GiB": one decimal below ten, none above.
 std::string human_size(std::uint64_t bytes);
 
 }  // namespace dmsnap::cli
