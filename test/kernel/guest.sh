@@ -3,9 +3,11 @@
 # dm-snapshot. No KVM, no network, nothing installed: kernel and busybox are taken out of their packages once.
 guest_folder=${DMSNAP_GUEST:-$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)/build-guest}
 
-# build_guest: makes kernel and initial ramdisk, once
+# build_guest: makes kernel and initial ramdisk, once, and again when this file has changed
 build_guest() {
-  [ ! -e "$guest_folder/ready" ] || return 0
+  local recipe
+  recipe=$(sha256sum "${BASH_SOURCE[0]}" | cut -d' ' -f1)
+  [ "$(cat "$guest_folder/ready" 2> /dev/null)" != "$recipe" ] || return 0
   rm -rf "$guest_folder" && mkdir -p "$guest_folder/root"
   local package version module file library
   package=$(apt-cache depends linux-image-cloud-amd64 | awk '/Depends: linux-image/ {print $2; exit}')
@@ -40,13 +42,13 @@ table() { dmsetup create "$1" --noudevsync --table "$2" && dmsetup mknodes > /de
 drop() { dmsetup remove --noudevsync "$@"; }
 sha() { sha256sum "$1" | cut -d' ' -f1; }
 set -e
-trap 'sync; echo "guest: ended with $?"; poweroff -f' EXIT
+trap 'status=$?; sync; echo "guest: ended with $status"; poweroff -f' EXIT
 echo
 . /job
 INIT
   chmod +x "$root/init"
   (cd "$root" && find . | cpio -o -H newc --quiet | gzip -1) > "$guest_folder/initrd"
-  touch "$guest_folder/ready"
+  echo "$recipe" > "$guest_folder/ready"
 }
 
 # run_guest SCRIPT IMAGE...: runs SCRIPT (a file) in the guest; the images are /dev/vda, /dev/vdb, ... Prints what it prints.
