@@ -1,87 +1,62 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "snapshot/compact_map.h"
 
+#include <vector>
+
 namespace dmsnap {
 
-namespace {
-
-CompactMap::Pair pair_at(const MapLeaf& leaf, std::uint64_t base, std::uint32_t at) {
-  return {base | leaf.key(at), leaf.value(at)};
+CompactMap::CompactMap(std::span<CompactMap> parts, std::uint64_t base, int bits) {
+  std::vector<LeafDirectory> directories;
+  directories.reserve(parts.size());
+  for (CompactMap& part : parts) {
+    directories.push_back(std::move(part.leaves_));
+    size_ += std::exchange(part.size_, 0);
+  }
+  leaves_ = LeafDirectory(directories, base, bits);
 }
 
-}  // namespace
-
-CompactMap::Neighbours CompactMap::around(std::uint64_t key) const {
+CompactMap::Neighbours CompactMap::far_around(std::uint64_t key) const {
+  Neighbours found;
+  const auto take = [](bool& any, Pair& pair, const LeafDirectory::Place& place, std::uint32_t at) {
+    any = true;
+    pair = {place.base | place.leaf->key(at), place.leaf->value(at)};
+  };
+  LeafDirectory::Place own{leaves_.find(key), key};
   std::uint32_t below = 0;
   std::uint32_t count = 0;
-  Neighbours found;
-  if (const MapLeaf* leaf = leaves_.find(key)) {
-    leaf->prefetch();
-    const std::uint64_t base = key & ~leaf->mask();
-    below = leaf->count_up_to(key);
-    count = leaf->count();
-    if (below > 0) found.at_or_below = pair_at(*leaf, base, below - 1);
-    if (below < count) found.above = pair_at(*leaf, base, below);
+  if (own.leaf != nullptr) {
+    own.base = key & ~own.leaf->mask();
+    below = own.leaf->count_up_to(key);
+    count = own.leaf->count();
+    if (below > 0) take(found.any_below, found.below, own, below - 1);
+    if (below < count) take(found.any_above, found.above, own, below);
   }
-  // No leaf is empty, so what is not in this one is at the near end of its neighbours.
   if (below == 0) {
-    const auto [leaf, base] = leaves_.below(key);
-    if (leaf != nullptr) found.at_or_below = pair_at(*leaf, base, leaf->count() - 1);
+    if (const auto near = leaves_.below(key); near.leaf != nullptr) {
+      take(found.any_below, found.below, near, near.leaf->count() - 1);
+    }
   }
   if (below == count) {
-    const auto [leaf, base] = leaves_.above(key);
-    if (leaf != nullptr) found.above = pair_at(*leaf, base, 0);
+    if (const auto near = leaves_.above(key); near.leaf != nullptr) take(found.any_above, found.above, near, 0);
   }
   return found;
 }
 
-std::optional<CompactMap::Pair> CompactMap::at_or_below(std::uint64_t key) const {
-  return around(key).at_or_below;
-}
-
-std::optional<CompactMap::Pair> CompactMap::above(std::uint64_t key) const {
-  return around(key).above;
-}
-
 void CompactMap::insert(std::uint64_t key, std::uint64_t value) {
-  leaves_.room_for(key)->insert(key, value);
-  tail_ = nullptr;
-  if (size_ == 0 || key > last_.key) last_ = {key, value};
+  leaves_.room_for({key, value}).insert(key, value);
   ++size_;
-}
-
-std::optional<CompactMap::Pair> CompactMap::last() const {
-  return size_ > 0 ? std::optional(last_) : std::nullopt;
-}
-
-void CompactMap::append(std::uint64_t key, std::uint64_t value) {
-  const bool in_tail = tail_ != nullptr && !tail_->full() && ((key ^ last_.key) & ~tail_->mask()) == 0;
-  if (!in_tail) {
-    tail_ = nullptr;
-    tail_ = leaves_.room_for(key);
-  }
-  tail_->append(key, value);
-  last_ = {key, value};
-  ++size_;
-}
-
-void CompactMap::set_last(std::uint64_t value) {
-  set(last_.key, value);
 }
 
 void CompactMap::set(std::uint64_t key, std::uint64_t value) {
-  MapLeaf& leaf = *leaves_.find(key);
+  MapLeaf& leaf = leaves_.holder_of({key, value});
   leaf.set_value(leaf.count_up_to(key) - 1, value);
-  if (key == last_.key) last_.value = value;
 }
 
 void CompactMap::erase(std::uint64_t key) {
   MapLeaf& leaf = *leaves_.find(key);
   leaf.erase(leaf.count_up_to(key) - 1);
   leaves_.trim(key);
-  tail_ = nullptr;
   --size_;
-  if (size_ > 0 && key == last_.key) last_ = *at_or_below(key);
 }
 
 }  // namespace dmsnap

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #pragma once
 
-#include <absl/container/btree_map.h>
-
 #include <array>
 #include <cstdint>
 #include <memory>
@@ -14,10 +12,11 @@
 
 namespace dmsnap {
 
-/// Makes an exception table of a store's list, whatever its order, in the memory that the table then takes: a radix
-/// sort in two steps. Entries are put into blocks by the highest bits of their origin chunk as they come; then each
-/// group of blocks, which fits a processor's cache, is sorted and appended to the table, and its blocks are freed.
-/// Inserting them one by one takes five times as long (test/bench/metadata_bench.cc).
+/// Makes an exception table of a store's list, whatever its order, in little more memory than the table then takes: a
+/// radix sort in two steps. Entries are put into blocks by the highest bits of their origin chunk as they come; then
+/// each group of blocks, which fits a processor's cache, is sorted and becomes a part of the table, on as many cores as
+/// there are, and its blocks are freed. Inserting them one by one takes ten times as long
+/// (test/bench/metadata_bench.cc).
 class ExceptionLoader {
  public:
   /// For origin chunks below `origin_chunks`.
@@ -35,20 +34,24 @@ class ExceptionLoader {
   ExceptionTable finish();
 
  private:
-  /// An exception in a part of the image that has 2^32 chunks.
+  /// An exception below far_chunks, less the bits of its origin chunk that its group tells.
   struct Entry {
     std::uint32_t origin;
     std::array<std::uint32_t, 2> run;  // as the table stores it, lower half first
   };
   class Group;
-  using Groups = std::array<Group, 256>;
+  struct Part;
   class Sorter;
+  static constexpr std::uint64_t far_chunks = std::uint64_t{1} << 40;
+
+  void widen(std::uint64_t origin);
+  Part sort_groups();
 
   const Chunk end_;
-  const int shift_;  // of the highest 8 bits of an origin chunk
-  absl::btree_map<std::uint64_t, std::unique_ptr<Groups>> parts_;
-  std::uint64_t part_ = 0;  // the one that the last entry fell into
-  Groups* groups_ = nullptr;
+  std::vector<Group> groups_;      // each of 2^shift_ origin chunks
+  int shift_ = 0;                  // grows with the origin chunks that come
+  std::size_t count_ = 0;          // entries in all groups
+  std::vector<ExceptionRun> far_;  // of origin chunks from far_chunks on: 4 PiB with chunks of 4 KiB
 };
 
 /// ExceptionStore::load() into `table`, which is empty. Throws what it throws, and StoreError when an origin chunk is

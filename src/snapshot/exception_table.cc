@@ -11,29 +11,28 @@ ExceptionRun run_of(const CompactMap::Pair& pair) {
   return ExceptionTable::unpack(pair.key, pair.value);
 }
 
-bool continues(const ExceptionRun& run, const ExceptionRun& next) {
-  return run.origin + run.length == next.origin && run.copy + run.length == next.copy &&
-         run.length + next.length <= ExceptionTable::max_run;
+/// As the conditional operator, without a branch.
+std::uint64_t select(bool condition, std::uint64_t then, std::uint64_t otherwise) {
+  return otherwise ^ ((then ^ otherwise) & (0 - std::uint64_t{condition}));
 }
 
 }  // namespace
 
 ExceptionTable::Span ExceptionTable::find(Chunk first, std::uint64_t at_most) const {
-  const auto [before, next] = runs_.around(first.value());
-  const ExceptionRun run = before ? run_of(*before) : ExceptionRun{.length = 0};
-  const std::uint64_t inside = first - run.origin;
-  const std::uint64_t gap = next ? next->key - first.value() : at_most;
   // Whether there is an exception is as good as random, so nothing here branches on it.
-  const bool there = inside < run.length;
-  Span found{.length = std::min(at_most, there ? run.length - inside : gap), .copy = run.copy + inside};
-  if (!there) found.copy.reset();
-  return found;
+  const auto near = runs_.around(first.value(), {.below = longest_, .above = at_most});
+  const ExceptionRun run = run_of(near.below);
+  const std::uint64_t inside = first - run.origin;
+  const bool copied = near.any_below & (inside < run.length);
+  const std::uint64_t gap = select(near.any_above, near.above.key - first.value(), at_most);
+  const std::uint64_t length = select(copied, run.length - inside, gap);
+  return {.length = std::min(at_most, length), .copied = copied, .copy = run.copy + inside};
 }
 
 bool ExceptionTable::insert(ExceptionRun run) {
   if (!can_hold(run)) return false;
   const Span there = find(run.origin, run.length);
-  if (there.copy || there.length < run.length) return false;
+  if (there.copied || there.length < run.length) return false;
   for (; run.length > max_run; run.length -= max_run, run.origin += max_run, run.copy += max_run) {
     insert_piece({.origin = run.origin, .copy = run.copy, .length = max_run});
   }
@@ -44,41 +43,33 @@ bool ExceptionTable::insert(ExceptionRun run) {
 /// Joins the piece with the run before and the run behind it where they are consecutive in both numbers.
 void ExceptionTable::insert_piece(const ExceptionRun& piece) {
   ExceptionRun run = piece;
-  const auto [before, behind] = runs_.around(run.origin.value());
-  if (behind && continues(run, run_of(*behind))) {
-    run.length += run_of(*behind).length;
-    runs_.erase(behind->key);
+  const auto near = runs_.around(run.origin.value(), {.below = longest_ + 1, .above = run.length + 1});
+  if (near.any_above && continues(run, run_of(near.above))) {
+    run.length += run_of(near.above).length;
+    runs_.erase(near.above.key);
   }
-  if (before && continues(run_of(*before), run)) {
-    return runs_.set(before->key, pack(run_of(*before).copy, run_of(*before).length + run.length));
+  if (near.any_below && continues(run_of(near.below), run)) {
+    const ExceptionRun below = run_of(near.below);
+    run = {.origin = below.origin, .copy = below.copy, .length = below.length + run.length};
+    longest_ = std::max(longest_, run.length);
+    return runs_.set(near.below.key, pack(run.copy, run.length));
   }
+  longest_ = std::max(longest_, run.length);
   runs_.insert(run.origin.value(), pack(run.copy, run.length));
-}
-
-bool ExceptionTable::append(const ExceptionRun& run) {
-  if (const auto last_pair = runs_.last()) {
-    const ExceptionRun last = run_of(*last_pair);
-    if (run.origin < last.origin + last.length) return false;
-    if (continues(last, run)) {
-      runs_.set_last(pack(last.copy, last.length + run.length));
-      return true;
-    }
-  }
-  runs_.append(run.origin.value(), pack(run.copy, run.length));
-  return true;
 }
 
 void ExceptionTable::erase(Chunk first, std::uint64_t length) {
   const Chunk end = first + length;
-  auto at = runs_.at_or_below(first.value());
-  if (!at) at = runs_.above(first.value());
-  for (; at && at->key < end.value(); at = runs_.above(at->key)) {
-    const ExceptionRun run = run_of(*at);
+  for (Chunk at = first; at < end;) {
+    const auto near = runs_.around(at.value(), {.below = longest_, .above = end - at});
+    const ExceptionRun run = run_of(near.below);
     const Chunk stop = run.origin + run.length;
-    if (stop <= first) continue;
-    runs_.erase(at->key);
-    if (run.origin < first) runs_.insert(at->key, pack(run.copy, first - run.origin));
-    if (stop > end) runs_.insert(end.value(), pack(run.copy + (end - run.origin), stop - end));
+    if (near.any_below && stop > at) {
+      runs_.erase(near.below.key);
+      if (run.origin < first) runs_.insert(near.below.key, pack(run.copy, first - run.origin));
+      if (stop > end) runs_.insert(end.value(), pack(run.copy + (end - run.origin), stop - end));
+    }
+    at = near.any_above ? Chunk(near.above.key) : end;
   }
 }
 

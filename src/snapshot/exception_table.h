@@ -3,7 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <optional>
+#include <utility>
 
 #include "dmsnap/exception_store.h"
 #include "dmsnap/units.h"
@@ -13,17 +13,22 @@ namespace dmsnap {
 
 /// Which origin chunk has its copy where. A plain value: no lock, no I/O.
 ///
-/// Runs in the order of their origin chunks, 12 to 14 bytes each (compact_map.h); consecutive exceptions are one run of
+/// Runs in the order of their origin chunks, about 8 bytes each (compact_map.h); consecutive exceptions are one run of
 /// up to 2^20 chunks (the kernel's node holds 256). There is no moment at which the whole is moved.
 class ExceptionTable {
  public:
   /// COW chunks from here on cannot be held; that is a COW device of 8 EiB with 512-byte chunks.
   static constexpr CowChunk copy_limit = CowChunk(std::uint64_t{1} << 44);
 
+  ExceptionTable() = default;
+  /// Of runs that do not overlap and are not longer than `longest`: pack()ed, by their first origin chunks.
+  ExceptionTable(CompactMap runs, std::uint64_t longest) : runs_(std::move(runs)), longest_(longest) {}
+
   /// What begins at a chunk.
   struct Span {
-    std::uint64_t length = 0;      ///< chunks that the answer holds for, at least 1
-    std::optional<CowChunk> copy;  ///< of the first of them, the others follow; nothing: no exceptions
+    std::uint64_t length = 0;  ///< chunks that the answer holds for, at least 1
+    bool copied = false;       ///< whether they are exceptions
+    CowChunk copy{};           ///< where the first of them has its copy, if so; the others follow
   };
 
   /// `at_most` is at least 1, and so is the answer's length.
@@ -31,8 +36,6 @@ class ExceptionTable {
 
   /// False, and nothing is changed, when one of the chunks is there already or the copy lies at or above copy_limit.
   [[nodiscard]] bool insert(ExceptionRun run);
-  /// As insert(), for a run above all that is there, in O(1); false when it is not. At most max_run chunks.
-  [[nodiscard]] bool append(const ExceptionRun& run);
   /// Removes what there is of the range.
   void erase(Chunk first, std::uint64_t length);
 
@@ -47,10 +50,17 @@ class ExceptionTable {
     return {.origin = Chunk(origin), .copy = CowChunk(packed & (copy_limit.value() - 1)), .length = (packed >> 44) + 1};
   }
 
+  /// Whether the two are one run.
+  static bool continues(const ExceptionRun& run, const ExceptionRun& next) {
+    return run.origin + run.length == next.origin && run.copy + run.length == next.copy &&
+           run.length + next.length <= max_run;
+  }
+
  private:
   void insert_piece(const ExceptionRun& piece);
 
-  CompactMap runs_;  // by first origin chunk, pack()ed
+  CompactMap runs_;            // by first origin chunk, pack()ed
+  std::uint64_t longest_ = 0;  // no run is longer: so far back a lookup needs to look
 };
 
 }  // namespace dmsnap

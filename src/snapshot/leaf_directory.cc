@@ -2,237 +2,295 @@
 #include "snapshot/leaf_directory.h"
 
 #include <algorithm>
-#include <cassert>
-#include <iterator>
-#include <limits>
+#include <bit>
+#include <cstdlib>
+#include <new>
 
 namespace dmsnap {
 
 namespace {
 
-constexpr int widest = 63;  // bits of a range
+constexpr int leaf_bits = 2;             // a node that is made for a leaf has up to 2^leaf_bits slots
+constexpr int upper_bits = 5;            // one that is made above a node, 2^upper_bits
+constexpr std::size_t sparse_slots = 8;  // slots for each leaf or node, from which on a node gets no more
 
 std::uint64_t mask(int bits) {
-  return (std::uint64_t{1} << bits) - 1;
+  return bits == 0 ? 0 : ~std::uint64_t{0} >> (64 - bits);
 }
 
-bool is_empty(const MapLeaf* leaf) {
-  return leaf == nullptr;
+std::size_t slots_of(int bits) {
+  return std::size_t{1} << bits;
+}
+
+/// Bits of the smallest aligned range with both keys.
+int bits_between(std::uint64_t one, std::uint64_t other) {
+  return static_cast<int>(std::bit_width(one ^ other));
 }
 
 }  // namespace
 
-LeafDirectory::Node::~Node() {
-  const MapLeaf* last = nullptr;
-  for (MapLeaf* leaf : slots) {
-    if (leaf != last) MapLeaf::Ptr(leaf).reset();
-    last = leaf;
+LeafDirectory::Node* LeafDirectory::Node::make(std::uint64_t base, int shift, std::size_t count) {
+  void* memory = std::calloc(1, sizeof(Node) + count * sizeof(Slot));  // no slot has anything
+  if (memory == nullptr) throw std::bad_alloc();
+  return new (memory) Node{.base = base, .count = count, .shift = shift};
+}
+
+int LeafDirectory::Node::bits() const {
+  return shift + std::countr_zero(count);
+}
+
+bool LeafDirectory::Node::sparse() const {
+  std::size_t used = 0;
+  for (std::size_t i = 0; i < count; ++i) used += !slots()[i].empty() && (i == 0 || slots()[i] != slots()[i - 1]);
+  return used * sparse_slots <= count;
+}
+
+LeafDirectory::LeafDirectory(std::span<LeafDirectory> parts, std::uint64_t base, int bits) {
+  Node* node = Node::make(base, bits, parts.size());
+  root_ = Slot(node);
+  for (std::size_t i = 0; i < parts.size(); ++i) std::swap(node->slots()[i], parts[i].root_);
+}
+
+void LeafDirectory::free(Slot slot) {
+  if (!slot.is_node()) return MapLeaf::Ptr(slot.leaf()).reset();
+  Slot last;
+  for (const Slot each : slot.node().all()) {
+    if (each != last) free(each);
+    last = each;
   }
+  std::free(&slot.node());
 }
 
-std::size_t LeafDirectory::Node::leaves() const {
-  std::size_t count = 0;
-  const MapLeaf* last = nullptr;
-  for (const MapLeaf* leaf : slots) {
-    count += leaf != nullptr && leaf != last;
-    last = leaf;
+/// A leaf, or a node with so many slots that most leaves have some of them.
+void LeafDirectory::build(Slot& into, std::span<const Pair> sorted, int bits) {
+  constexpr std::size_t pairs_for_a_slot = MapLeaf::limit * 3 / 8;
+  if (sorted.size() <= MapLeaf::limit) {
+    if (sorted.empty()) return;
+    const bool wide = std::ranges::any_of(sorted, MapLeaf::is_wide, &Pair::value);
+    auto leaf = MapLeaf::make(bits, static_cast<std::uint32_t>(sorted.size()), wide);
+    for (const Pair& pair : sorted) leaf->append(pair.key, pair.value);
+    into = Slot(std::move(leaf));
+    return;
   }
-  return count;
+  const int own = bits_between(sorted.front().key, sorted.back().key);
+  const std::size_t wanted = std::clamp(std::bit_ceil(sorted.size() / pairs_for_a_slot), std::size_t{2}, max_slots);
+  const int shift = std::max(MapLeaf::narrowest, own - std::countr_zero(wanted));
+  Node* node = Node::make(sorted.front().key & ~mask(own), shift, slots_of(own - shift));
+  into = Slot(node);
+  fill(*node, 0, node->count, sorted);
 }
 
-void LeafDirectory::Slots::set(MapLeaf::Ptr leaf) const {
-  std::fill_n(node.slots.begin() + static_cast<std::ptrdiff_t>(first), count, leaf.release());
+void LeafDirectory::fill(Node& node, std::size_t first, std::size_t count, std::span<const Pair> sorted) {
+  if (count == 1) return build(node.slots()[first], sorted, node.shift);
+  if (sorted.size() <= MapLeaf::limit) {
+    Slot leaf;
+    build(leaf, sorted, node.shift + std::countr_zero(count));
+    return set({node.slots() + first, count}, leaf);
+  }
+  const std::uint64_t middle = node.base + ((first + count / 2) << node.shift);
+  const auto above = std::ranges::lower_bound(sorted, middle, {}, &Pair::key);
+  const auto low = static_cast<std::size_t>(above - sorted.begin());
+  fill(node, first, count / 2, sorted.first(low));
+  fill(node, first + count / 2, count / 2, sorted.subspan(low));
 }
 
-void LeafDirectory::Slots::replace(MapLeaf::Ptr leaf) const {
-  const MapLeaf::Ptr old(this->leaf());
-  set(std::move(leaf));
-}
-
-LeafDirectory::Place LeafDirectory::below(std::uint64_t key) const {
-  const MapLeaf* own = find(key);
-  for (auto node = nodes_.upper_bound(key); node != nodes_.begin();) {
-    --node;
-    const auto& [shift, slots] = std::tie(node->second.shift, node->second.slots);
-    for (auto slot = std::min<std::uint64_t>((key - node->first) >> shift, slots.size()); slot-- > 0;) {
-      MapLeaf* leaf = slots[slot];
-      if (leaf != nullptr && leaf != own) return {leaf, (node->first + (slot << shift)) & ~leaf->mask()};
-    }
+LeafDirectory::Place LeafDirectory::below(Slot slot, std::uint64_t base, std::uint64_t key) {
+  if (slot.empty()) return {};
+  if (!slot.is_node()) return (base | slot.leaf()->mask()) < key ? Place{slot.leaf(), base} : Place{};
+  const Node& node = slot.node();
+  if (key <= node.base) return {};
+  Slot last;
+  for (auto at = std::min(node.index(key), node.count - 1) + 1; at-- > 0;) {
+    const Slot each = node.slots()[at];
+    if (each == last) continue;
+    last = each;
+    std::uint64_t begin = node.base + (at << node.shift);
+    if (!each.empty() && !each.is_node()) begin &= ~each.leaf()->mask();
+    if (const Place found = below(each, begin, key); found.leaf != nullptr) return found;
   }
   return {};
 }
 
-LeafDirectory::Place LeafDirectory::above(std::uint64_t key) const {
-  const MapLeaf* own = find(key);
-  auto node = nodes_.upper_bound(key);
-  if (node != nodes_.begin()) --node;
-  for (; node != nodes_.end(); ++node) {
-    const auto& [shift, slots] = std::tie(node->second.shift, node->second.slots);
-    const std::uint64_t begin = key < node->first ? 0 : ((key - node->first) >> shift) + 1;
-    for (auto slot = begin; slot < slots.size(); ++slot) {
-      MapLeaf* leaf = slots[slot];
-      if (leaf != nullptr && leaf != own) return {leaf, (node->first + (slot << shift)) & ~leaf->mask()};
-    }
+LeafDirectory::Place LeafDirectory::above(Slot slot, std::uint64_t base, std::uint64_t key) {
+  if (slot.empty()) return {};
+  if (!slot.is_node()) return base > key ? Place{slot.leaf(), base} : Place{};
+  const Node& node = slot.node();
+  Slot last;
+  for (auto at = key < node.base ? 0 : node.index(key); at < node.count; ++at) {
+    const Slot each = node.slots()[at];
+    if (each == last) continue;
+    last = each;
+    std::uint64_t begin = node.base + (at << node.shift);
+    if (!each.empty() && !each.is_node()) begin &= ~each.leaf()->mask();
+    if (const Place found = above(each, begin, key); found.leaf != nullptr) return found;
   }
   return {};
 }
 
-/// The node whose range has the key. A new one has one slot, of as wide a range as is free.
-LeafDirectory::Nodes::value_type& LeafDirectory::node_for(std::uint64_t key) {
-  const auto next = nodes_.upper_bound(key);
-  std::uint64_t lowest = 0;
-  std::uint64_t highest = std::numeric_limits<std::uint64_t>::max();
-  if (next != nodes_.end()) highest = next->first - 1;
-  if (next != nodes_.begin()) {
-    auto& node = *std::prev(next);
-    const std::uint64_t slots = node.second.slots.size();
-    const std::uint64_t slot = (key - node.first) >> node.second.shift;
-    if (slot < slots) return node;
-    lowest = node.first + (slots << node.second.shift);
-    const std::uint64_t more = node.second.more_slots(highest - lowest);
-    if (slot < slots + more) {
-      node.second.slots.resize(slots + more);
-      return node;
+LeafDirectory::Run LeafDirectory::run_at(Node& node, std::uint64_t key) {
+  const auto all = node.all();
+  std::size_t first = node.index(key);
+  std::size_t end = first + 1;
+  const Slot it = all[first];
+  if (it.empty()) return all.subspan(first, 1);
+  while (first > 0 && all[first - 1] == it) --first;
+  while (end < all.size() && all[end] == it) ++end;
+  return all.subspan(first, end - first);
+}
+
+void LeafDirectory::set(Run run, Slot to) {
+  std::ranges::fill(run, to);
+}
+
+void LeafDirectory::replace(Run run, Slot with) {
+  free(std::exchange(run.front(), with));
+  set(run, with);
+}
+
+LeafDirectory::Spot LeafDirectory::spot_for(std::uint64_t key) {
+  Spot spot{.run = {&root_, 1}, .of_node = {}};
+  while (spot.run.front().is_node()) {
+    Node& node = spot.run.front().node();
+    if (!node.has(key)) {
+      enclose(spot.run.front(), key, spot.bits);
+      continue;
     }
+    spot = {.run = run_at(node, key), .bits = node.shift, .node = &node, .of_node = spot.run};
   }
-  if (next != nodes_.end()) {
-    const std::uint64_t more = next->second.more_slots(highest - lowest);
-    if ((highest - key) >> next->second.shift < more) return lower(next, more);
-  }
-  int bits = MapLeaf::narrowest;
-  const auto fits = [&](int wider) { return (key & ~mask(wider)) >= lowest && (key | mask(wider)) <= highest; };
-  while (bits < widest && fits(bits + 1)) ++bits;
-  return *nodes_.emplace_hint(next, key & ~mask(bits), Node(bits, {nullptr}));
+  return spot;
 }
 
-/// How many slots may be added to either end, when beyond it are so many free keys and one.
-std::uint64_t LeafDirectory::Node::more_slots(std::uint64_t free) const {
-  const std::uint64_t fitting = (free >> shift) + ((free & mask(shift)) == mask(shift));
-  return std::min({slots.size(), max_slots - slots.size(), fitting});
+/// Puts a node above the one in the slot, which does not have the key; it takes more than it must of the slot's range
+/// of 2^bits, lest ascending keys should make a node for each bit.
+void LeafDirectory::enclose(Slot& slot, std::uint64_t key, int bits) {
+  const std::uint64_t base = slot.node().base;
+  const int shift = bits_between(base, key) - 1;
+  const int own = std::min(bits, shift + upper_bits);
+  Node* node = Node::make(key & ~mask(own), shift, slots_of(own - shift));
+  node->slots()[node->index(base)] = slot;
+  slot = Slot(node);
 }
 
-/// Adds slots below.
-LeafDirectory::Nodes::value_type& LeafDirectory::lower(Nodes::iterator node, std::uint64_t more) {
-  const std::uint64_t base = node->first - (more << node->second.shift);
-  Node lowered(std::move(node->second));
-  lowered.slots.insert(lowered.slots.begin(), more, nullptr);
-  nodes_.erase(node);
-  return *nodes_.emplace(base, std::move(lowered)).first;
-}
-
-LeafDirectory::Slots LeafDirectory::slots_for(Nodes::value_type& node, std::uint64_t key) {
-  const int shift = node.second.shift;
-  const MapLeaf* leaf = node.second.slots[(key - node.first) >> shift];
-  if (leaf == nullptr) return free_slots(node, key);
-  return {node.second, ((key & ~leaf->mask()) - node.first) >> shift, std::size_t{1} << (leaf->bits() - shift)};
-}
-
-/// The widest aligned range around the key that no leaf has.
-LeafDirectory::Slots LeafDirectory::free_slots(Nodes::value_type& node, std::uint64_t key) {
-  auto& slots = node.second.slots;
-  const int shift = node.second.shift;
-  std::size_t first = (key - node.first) >> shift;
+/// Empty slots around the key whose range is aligned.
+LeafDirectory::Run LeafDirectory::widest_free(const Spot& spot, std::uint64_t key) {
+  if (spot.node == nullptr) return spot.run;
+  const auto all = spot.node->all();
+  const std::size_t at = spot.node->index(key);
   std::size_t count = 1;
-  for (int bits = shift + 1; bits <= widest; ++bits, count *= 2) {
-    const std::uint64_t base = key & ~mask(bits);
-    const std::size_t lower = (base - node.first) >> shift;
-    if (base < node.first || lower + 2 * count > slots.size()) break;
-    const auto other = slots.begin() + static_cast<std::ptrdiff_t>(lower == first ? first + count : lower);
-    if (!std::all_of(other, other + static_cast<std::ptrdiff_t>(count), is_empty)) break;
-    first = lower;
+  while (count < all.size() && std::ranges::all_of(all.subspan((at & ~(2 * count - 1)), 2 * count), &Slot::empty)) {
+    count *= 2;
   }
-  return {node.second, first, count};
+  return all.subspan(at & ~(count - 1), count);
 }
 
-MapLeaf* LeafDirectory::room_for(std::uint64_t key) {
+MapLeaf& LeafDirectory::room_for(const Pair& pair) {
   for (;;) {
-    auto& node = node_for(key);
-    const Slots slots = slots_for(node, key);
-    MapLeaf* leaf = slots.leaf();
+    const Spot spot = spot_for(pair.key);
+    MapLeaf* leaf = spot.run.front().leaf();
     if (leaf == nullptr) {
-      slots.set(MapLeaf::make(node.second.shift + std::countr_zero(slots.count), MapLeaf::growth));
+      const Run run = widest_free(spot, pair.key);
+      const int bits = spot.bits + std::countr_zero(run.size());
+      set(run, Slot(MapLeaf::make(bits, MapLeaf::growth, MapLeaf::is_wide(pair.value))));
+    } else if (!leaf->can_hold(pair.value)) {
+      replace(spot.run, Slot(leaf->widened()));
     } else if (!leaf->full()) {
-      return leaf;
+      return *leaf;
     } else if (leaf->count() < MapLeaf::limit) {
-      slots.replace(leaf->copy(0, leaf->count(), leaf->bits(), MapLeaf::growth));
-    } else if (slots.count > 1) {
-      halve(slots);
+      replace(spot.run, Slot(leaf->copy(0, leaf->count(), leaf->bits(), MapLeaf::growth)));
+    } else if (spot.run.size() > 1) {
+      halve(spot.run);
     } else {
-      refine(node.first, slots.first);
+      refine(spot, pair.key);
     }
   }
+}
+
+MapLeaf& LeafDirectory::holder_of(const Pair& pair) {
+  const Spot spot = spot_for(pair.key);
+  if (!spot.run.front().leaf()->can_hold(pair.value)) replace(spot.run, Slot(spot.run.front().leaf()->widened()));
+  return *spot.run.front().leaf();
 }
 
 /// Gives a leaf the half of its slots that has all its pairs, or makes two leaves of it.
-void LeafDirectory::halve(const Slots& slots) {
-  const MapLeaf& leaf = *slots.leaf();
+void LeafDirectory::halve(Run run) {
+  const MapLeaf& leaf = *run.front().leaf();
   const int bits = leaf.bits() - 1;
-  const std::uint32_t low = leaf.count_up_to(mask(bits));
+  const std::uint32_t low = leaf.count_up_to((leaf.key(0) & ~leaf.mask()) | mask(bits));
   MapLeaf::Ptr below = low > 0 ? leaf.copy(0, low, bits, 0) : nullptr;
   MapLeaf::Ptr above = low < leaf.count() ? leaf.copy(low, leaf.count(), bits, 0) : nullptr;
-  slots.replace(nullptr);
-  Slots{slots.node, slots.first, slots.count / 2}.set(std::move(below));
-  Slots{slots.node, slots.first + slots.count / 2, slots.count / 2}.set(std::move(above));
+  replace(run, {});
+  set(run.first(run.size() / 2), Slot(std::move(below)));
+  set(run.last(run.size() / 2), Slot(std::move(above)));
 }
 
-/// Gives a leaf with one slot more of them.
-void LeafDirectory::refine(std::uint64_t base, std::size_t slot) {
-  constexpr std::size_t few = 8;
-  constexpr std::size_t sparse = 8;  // slots a leaf
-  Node& node = nodes_.find(base)->second;
-  const std::size_t count = node.slots.size();
-  if (count >= few && node.leaves() * sparse <= count) return carve(base, slot);
-  if (count >= max_slots) {
-    std::size_t middle = count / 2;
-    while (middle > 0 && node.slots[middle] != nullptr && node.slots[middle] == node.slots[middle - 1]) --middle;
-    return cut(base, middle > 0 ? middle : slot + (slot == 0));
+/// Gives a full leaf that has one slot more of them, one of which is for the key.
+void LeafDirectory::refine(const Spot& spot, std::uint64_t key) {
+  if (spot.node != nullptr && spot.node->count < max_slots && !spot.node->sparse()) return double_slots(spot.of_node);
+  const MapLeaf& leaf = *spot.run.front().leaf();
+  const std::uint64_t base = key & ~leaf.mask();
+  const std::uint64_t lowest = std::min(base | leaf.key(0), key);
+  const std::uint64_t highest = std::max(base | leaf.key(leaf.count() - 1), key);
+  const int own = bits_between(lowest, highest);
+  const int shift = std::max(MapLeaf::narrowest, own - leaf_bits);
+  MapLeaf::Ptr part = leaf.copy(0, leaf.count(), own, 0);
+  Node* node = Node::make(key & ~mask(own), shift, slots_of(own - shift));
+  set(node->all(), Slot(std::move(part)));
+  replace(spot.run, Slot(node));
+}
+
+void LeafDirectory::double_slots(Run of_node) {
+  Node& node = of_node.front().node();
+  Node* made = Node::make(node.base, node.shift - 1, 2 * node.count);
+  for (std::size_t i = 0; i < made->count; ++i) {
+    const Slot slot = node.slots()[i / 2];
+    // A leaf has all of the range; a node may lie in one half of it.
+    if (!slot.is_node() || (slot.node().bits() > made->shift) || made->index(slot.node().base) == i) {
+      made->slots()[i] = slot;
+    }
   }
-  std::vector<MapLeaf*> twice(2 * count);
-  for (std::size_t i = 0; i < twice.size(); ++i) twice[i] = node.slots[i / 2];
-  node.slots = std::move(twice);
-  --node.shift;
+  std::free(&node);
+  set(of_node, Slot(made));
 }
 
-/// Gives a leaf with one slot a node of its own, of the range that its pairs lie in.
-void LeafDirectory::carve(std::uint64_t base, std::size_t slot) {
-  cut(base, slot + 1);
-  const std::uint64_t own = base + (slot << nodes_.find(base)->second.shift);
-  cut(base, slot);
-  const auto node = nodes_.find(own);
-  const MapLeaf& leaf = *node->second.slots[0];
-  const int bits = std::min(leaf.bits_in_use(), leaf.bits());
-  const std::uint64_t lowest = (own | leaf.key(0)) & ~mask(bits);
-  Node made(bits, {nullptr});
-  made.slots[0] = leaf.copy(0, leaf.count(), bits, 0).release();
-  nodes_.erase(node);
-  nodes_.emplace(lowest, std::move(made));
-}
-
-/// Makes a node of the slots from `at` on; there is a leaf at or behind it. Neither has empty slots at the cut.
-void LeafDirectory::cut(std::uint64_t base, std::size_t at) {
-  const auto node = nodes_.find(base);
-  auto& [shift, slots] = node->second;
-  const auto begin = slots.begin() + static_cast<std::ptrdiff_t>(at);
-  const auto upper = std::find_if_not(begin, slots.end(), is_empty);
-  const auto lower = std::find_if_not(std::make_reverse_iterator(begin), slots.rend(), is_empty).base();
-  if (at == 0) return;
-  const std::uint64_t upper_base = base + (static_cast<std::uint64_t>(upper - slots.begin()) << shift);
-  Node made(shift, std::vector<MapLeaf*>(upper, slots.end()));
-  std::vector<MapLeaf*>(slots.begin(), lower).swap(slots);
-  if (slots.empty()) nodes_.erase(node);
-  if (!made.slots.empty()) nodes_.emplace(upper_base, std::move(made));
+/// Makes one leaf of two halves of a range that have little.
+void LeafDirectory::join(Node& node, Run run) {
+  const auto first = static_cast<std::size_t>(run.data() - node.slots());
+  if (run.size() == node.count) return;
+  const std::size_t other = first ^ run.size();
+  const Slot buddy = node.slots()[other];
+  if (buddy.empty() || buddy.is_node()) return;
+  const MapLeaf& lower = *node.slots()[std::min(first, other)].leaf();
+  const MapLeaf& upper = *node.slots()[std::max(first, other)].leaf();
+  if (lower.bits() != upper.bits() || lower.count() + upper.count() > MapLeaf::limit / 4 * 3) return;
+  const std::uint64_t base = node.base + (std::min(first, other) << node.shift);
+  MapLeaf::Ptr both = lower.joined(upper, base);
+  free(buddy);
+  replace(run, {});
+  set(node.all().subspan(std::min(first, other), 2 * run.size()), Slot(std::move(both)));
 }
 
 void LeafDirectory::trim(std::uint64_t key) {
-  const auto node = std::prev(nodes_.upper_bound(key));
-  const Slots slots = slots_for(*node, key);
-  const MapLeaf& leaf = *slots.leaf();
-  if (leaf.count() == 0) {
-    slots.replace(nullptr);
-    if (std::ranges::all_of(node->second.slots, is_empty)) nodes_.erase(node);
-  } else if (leaf.capacity() - leaf.count() > 2 * MapLeaf::growth) {
-    slots.replace(leaf.copy(0, leaf.count(), leaf.bits(), MapLeaf::growth));
+  prune({&root_, 1}, nullptr, key);
+}
+
+/// Whether nothing is left in the slots of the node, or of the root.
+bool LeafDirectory::prune(Run run, Node* of, std::uint64_t key) {
+  if (run.front().is_node()) {
+    Node& node = run.front().node();
+    if (!prune(run_at(node, key), &node, key) || !std::ranges::all_of(node.all(), &Slot::empty)) return false;
+    replace(run, {});
+    return true;
   }
+  const MapLeaf& leaf = *run.front().leaf();
+  if (leaf.count() == 0) {
+    replace(run, {});
+    return true;
+  }
+  if (leaf.capacity() - leaf.count() > 2 * MapLeaf::growth) {
+    replace(run, Slot(leaf.copy(0, leaf.count(), leaf.bits(), MapLeaf::growth)));
+    if (of != nullptr) join(*of, run);
+  }
+  return false;
 }
 
 }  // namespace dmsnap

@@ -1,37 +1,54 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #pragma once
 
-#include <absl/container/btree_map.h>
-
 #include <cstddef>
 #include <cstdint>
+#include <memory>
+#include <span>
 #include <utility>
-#include <vector>
 
 #include "snapshot/map_leaf.h"
 
 namespace dmsnap {
 
-/// Finds the leaf that may hold a key. Keys are divided among nodes, a node's among slots of equal ranges; a slot has a
-/// leaf or none, and a leaf has an aligned power of two of consecutive slots. A full leaf is halved; when it has one
-/// slot only, its node takes twice as many, or is divided when it has max_slots or most of them would be empty.
-/// So there are at most some 16 slots for each leaf that was made, and nothing moves more than 2 * max_slots pointers
-/// at once. A plain value: no lock.
+/// Finds the leaf that may hold a key: a tree that is as high as the keys are clustered, and two levels for evenly
+/// spread ones. A node divides an aligned range among slots of equal ranges; a slot has a leaf, a node whose range lies
+/// in the slot's, or nothing. A leaf has an aligned power of two of consecutive slots. A full leaf is halved; when it
+/// has one slot only, its node takes twice as many, or, when it has max_slots or most of them are empty, the leaf gets
+/// a node of its own. So nothing moves more than 2 * max_slots pointers at once. A plain value: no lock.
 class LeafDirectory {
  public:
   static constexpr std::size_t max_slots = 4096;
 
+  struct Pair {
+    std::uint64_t key;
+    std::uint64_t value;
+  };
+
   LeafDirectory() = default;
-  LeafDirectory(LeafDirectory&&) = default;
-  LeafDirectory& operator=(LeafDirectory&&) = default;
+  /// Of pairs in ascending order of different keys, which lie in one aligned range of 2^bits.
+  LeafDirectory(std::span<const Pair> sorted, int bits) { build(root_, sorted, bits); }
+  /// Of parts that cover the 2^bits keys from `base` on, as many behind them, and so on; a power of two of them, at
+  /// most max_slots, an aligned range together. `bits` is at least MapLeaf::narrowest, and each part was made with it.
+  /// They are empty then.
+  LeafDirectory(std::span<LeafDirectory> parts, std::uint64_t base, int bits);
+  LeafDirectory(LeafDirectory&& other) noexcept : root_(std::exchange(other.root_, {})) {}
+  LeafDirectory& operator=(LeafDirectory&& other) noexcept {
+    free(std::exchange(root_, std::exchange(other.root_, {})));
+    return *this;
+  }
+  ~LeafDirectory() { free(root_); }
 
   /// The leaf whose range has the key, or none.
   MapLeaf* find(std::uint64_t key) const {
-    auto node = nodes_.upper_bound(key);
-    if (node == nodes_.begin()) return nullptr;
-    --node;
-    const std::uint64_t slot = (key - node->first) >> node->second.shift;
-    return slot < node->second.slots.size() ? node->second.slots[slot] : nullptr;
+    Slot slot = root_;
+    while (slot.is_node()) {
+      const Node& node = slot.node();
+      const std::uint64_t at = node.index(key);
+      if (at >= node.count) return nullptr;
+      slot = node.slots()[at];
+    }
+    return slot.leaf();
   }
 
   /// A leaf, and the lowest key of its range.
@@ -40,50 +57,79 @@ class LeafDirectory {
     std::uint64_t base = 0;
   };
   /// The nearest leaf whose range lies below, above the key; no leaf where there is none.
-  Place below(std::uint64_t key) const;
-  Place above(std::uint64_t key) const;
+  Place below(std::uint64_t key) const { return below(root_, 0, key); }
+  Place above(std::uint64_t key) const { return above(root_, 0, key); }
 
-  /// The leaf for a key that is not there, with room for it; made, enlarged or halved as need be.
-  MapLeaf* room_for(std::uint64_t key);
+  /// The leaf for a pair whose key is not there, with room for it; made, enlarged or halved as need be.
+  MapLeaf& room_for(const Pair& pair);
+  /// The leaf of a pair whose key is there, and that can hold the value; enlarged if need be.
+  MapLeaf& holder_of(const Pair& pair);
   /// Frees what the leaf of the key does not need; all of it when it is empty.
   void trim(std::uint64_t key);
 
  private:
+  struct Node;
+  /// A pointer to a leaf or a node, or none; a node's lowest bit is set.
+  class Slot {
+   public:
+    Slot() = default;
+    explicit Slot(MapLeaf::Ptr leaf) : to_(reinterpret_cast<std::uintptr_t>(leaf.release())) {}
+    explicit Slot(Node* node) : to_(reinterpret_cast<std::uintptr_t>(node) | 1) {}
+
+    bool empty() const { return to_ == 0; }
+    bool is_node() const { return (to_ & 1) != 0; }
+    Node& node() const { return *reinterpret_cast<Node*>(to_ - 1); }
+    MapLeaf* leaf() const { return reinterpret_cast<MapLeaf*>(to_); }
+    bool operator==(const Slot&) const = default;
+
+   private:
+    std::uintptr_t to_ = 0;
+  };
   struct Node {
-    Node(int shift_of, std::vector<MapLeaf*> slots_of) : shift(shift_of), slots(std::move(slots_of)) {}
-    Node(Node&&) = default;
-    Node& operator=(Node&&) = delete;
-    ~Node();
+    static Node* make(std::uint64_t base, int shift, std::size_t count);
 
-    std::size_t leaves() const;
-    std::uint64_t more_slots(std::uint64_t free) const;
+    std::uint64_t index(std::uint64_t key) const { return (key - base) >> shift; }
+    bool has(std::uint64_t key) const { return index(key) < count; }
+    int bits() const;
+    Slot* slots() { return reinterpret_cast<Slot*>(this + 1); }
+    const Slot* slots() const { return reinterpret_cast<const Slot*>(this + 1); }
+    std::span<Slot> all() { return {slots(), count}; }
+    bool sparse() const;
 
-    int shift;                    // bits of the range of a slot
-    std::vector<MapLeaf*> slots;  // owned; a leaf with several slots is in all of them
+    std::uint64_t base;   // lowest key
+    std::uint64_t count;  // of slots, a power of two
+    int shift;            // bits of the range of a slot
   };
-  using Nodes = absl::btree_map<std::uint64_t, Node>;  // by the lowest key
+  /// Slots that have the same leaf or node, or one that is empty.
+  using Run = std::span<Slot>;
 
-  /// The slots of one leaf, or those that a new one may have.
-  struct Slots {
-    Node& node;
-    std::size_t first;
-    std::size_t count;
+  static void build(Slot& into, std::span<const Pair> sorted, int bits);
+  static void fill(Node& node, std::size_t first, std::size_t count, std::span<const Pair> sorted);
+  static void free(Slot slot);
 
-    MapLeaf* leaf() const { return node.slots[first]; }
-    void set(MapLeaf::Ptr leaf) const;
-    void replace(MapLeaf::Ptr leaf) const;
+  static Run run_at(Node& node, std::uint64_t key);
+  static void replace(Run run, Slot with);
+  static void set(Run run, Slot to);
+  static Place below(Slot slot, std::uint64_t base, std::uint64_t key);
+  static Place above(Slot slot, std::uint64_t base, std::uint64_t key);
+
+  /// Where a key belongs: its leaf, or the empty slot for one.
+  struct Spot {
+    Run run;
+    int bits = 64;         // of the range of one of its slots
+    Node* node = nullptr;  // whose slots they are; the root has none
+    Run of_node;           // the slots that have it
   };
+  Spot spot_for(std::uint64_t key);
+  static void enclose(Slot& slot, std::uint64_t key, int bits);
+  static Run widest_free(const Spot& spot, std::uint64_t key);
+  static void halve(Run run);
+  static void refine(const Spot& spot, std::uint64_t key);
+  static void double_slots(Run of_node);
+  static void join(Node& node, Run run);
+  static bool prune(Run run, Node* of, std::uint64_t key);
 
-  Nodes::value_type& node_for(std::uint64_t key);
-  Nodes::value_type& lower(Nodes::iterator node, std::uint64_t more);
-  static Slots slots_for(Nodes::value_type& node, std::uint64_t key);
-  static Slots free_slots(Nodes::value_type& node, std::uint64_t key);
-  static void halve(const Slots& slots);
-  void refine(std::uint64_t base, std::size_t slot);
-  void carve(std::uint64_t base, std::size_t slot);
-  void cut(std::uint64_t base, std::size_t at);
-
-  Nodes nodes_;
+  Slot root_;
 };
 
 }  // namespace dmsnap

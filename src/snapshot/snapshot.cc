@@ -52,7 +52,7 @@ Result<Snapshot::Lookup> Snapshot::look_up(Sector from, std::uint64_t sectors, U
   const auto span = table_.find(first, g.chunk_end({from, sectors}) - first);
   const std::uint64_t offset = g.offset_in_chunk(from);
   Lookup found{.sectors = std::min(sectors, g.sectors_of(span.length) - offset)};
-  if (span.copy) found.copy = g.first_sector(*span.copy) + offset;
+  if (span.copied) found.copy = g.first_sector(span.copy) + offset;
   return found;
 }
 
@@ -147,7 +147,7 @@ bool Snapshot::pending(Chunk chunk) const {
 
 std::uint64_t Snapshot::free_gap(Chunk first, std::uint64_t at_most) const {
   const auto span = table_.find(first, at_most);
-  if (span.copy || pending(first)) return 0;
+  if (span.copied || pending(first)) return 0;
   std::uint64_t length = span.length;
   for (const Region& region : pending_) {
     if (region.first > first) length = std::min(length, region.first - first);

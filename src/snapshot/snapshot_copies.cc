@@ -18,7 +18,7 @@ bool Snapshot::has_durably(Extent range) const {
   const Chunk end = g.chunk_end({range.first, std::min(range.end(), Sector(sectors_)) - range.first});
   for (Chunk at = g.chunk_of(range.first); at < end;) {
     const auto span = table_.find(at, end - at);
-    if (!span.copy || !store_.durable(*span.copy + span.length - 1)) return false;
+    if (!span.copied || !store_.durable(span.copy + span.length - 1)) return false;
     at += span.length;
   }
   return true;

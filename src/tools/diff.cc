@@ -47,10 +47,10 @@ void for_each_run(BlockDevice& cow, std::uint64_t origin_sectors,
   const ExceptionTable table = loader.finish();
   for (Chunk at{}; at < end;) {
     const auto span = table.find(at, end - at);
-    if (span.copy) {
+    if (span.copied) {
       const Sector first = geometry.first_sector(at);
       const std::uint64_t sectors = std::min(geometry.sectors_of(span.length), origin_sectors - first.value());
-      each({first, sectors}, geometry.first_sector(*span.copy));
+      each({first, sectors}, geometry.first_sector(span.copy));
     }
     at += span.length;
   }

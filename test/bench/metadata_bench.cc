@@ -155,7 +155,7 @@ class Bench {
     load(cow, table);
     const auto in_table = [&](std::uint64_t key) {
       const auto span = table.find(Chunk(key), 1);
-      return span.copy ? span.copy->value() : 0;
+      return span.copied * span.copy.value();
     };
     const auto independent = overlapped(in_table);
     const auto from_last = dependent(in_table);

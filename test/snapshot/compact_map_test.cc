@@ -8,26 +8,36 @@
 #include <limits>
 #include <map>
 #include <random>
+#include <vector>
 
 namespace dmsnap {
 namespace {
 
 constexpr std::uint64_t highest = std::numeric_limits<std::uint64_t>::max();
 
+constexpr CompactMap::Reach everywhere{.below = highest, .above = highest};
+
 using Model = std::map<std::uint64_t, std::uint64_t>;
 
+/// The pair with the highest key at or below; there is one.
+CompactMap::Pair at_or_below(const CompactMap& map, std::uint64_t key) {
+  const auto near = map.around(key, everywhere);
+  EXPECT_TRUE(near.any_below) << key;
+  return near.below;
+}
+
 void expect_same_around(const CompactMap& map, const Model& model, std::uint64_t key) {
-  const auto [below, above] = map.around(key);
+  const auto near = map.around(key, everywhere);
   const auto next = model.upper_bound(key);
-  ASSERT_EQ(above.has_value(), next != model.end()) << key;
-  if (above) {
-    ASSERT_EQ(above->key, next->first);
-    ASSERT_EQ(above->value, next->second);
+  ASSERT_EQ(near.any_above, next != model.end()) << key;
+  if (near.any_above) {
+    ASSERT_EQ(near.above.key, next->first);
+    ASSERT_EQ(near.above.value, next->second);
   }
-  ASSERT_EQ(below.has_value(), next != model.begin()) << key;
-  if (below) {
-    ASSERT_EQ(below->key, std::prev(next)->first);
-    ASSERT_EQ(below->value, std::prev(next)->second);
+  ASSERT_EQ(near.any_below, next != model.begin()) << key;
+  if (near.any_below) {
+    ASSERT_EQ(near.below.key, std::prev(next)->first);
+    ASSERT_EQ(near.below.value, std::prev(next)->second);
   }
 }
 
@@ -90,41 +100,87 @@ TEST(CompactMap, holds_the_lowest_and_the_highest_key) {
   CompactMap map;
   map.insert(highest, 2);
   map.insert(0, 1);
-  EXPECT_EQ(map.around(highest).at_or_below->value, 2U);
-  EXPECT_FALSE(map.around(highest).above);
-  EXPECT_EQ(map.around(0).at_or_below->value, 1U);
-  EXPECT_EQ(map.above(0)->key, highest);
+  EXPECT_EQ(at_or_below(map, highest).value, 2U);
+  EXPECT_FALSE(map.around(highest, everywhere).any_above);
+  EXPECT_EQ(at_or_below(map, 0).value, 1U);
+  EXPECT_EQ(map.around(0, everywhere).above.key, highest);
   map.erase(highest);
-  EXPECT_EQ(map.last()->key, 0U);
+  EXPECT_EQ(at_or_below(map, highest).key, 0U);
 }
 
-TEST(CompactMap, appended_pairs_and_their_last_one_agree_with_a_map) {
-  for (const std::uint64_t widest : {std::uint64_t{3}, std::uint64_t{5000}, highest / 50'000}) {
-    CompactMap map;
+TEST(CompactMap, one_made_of_sorted_pairs_agrees_with_a_map_and_goes_on) {
+  for (const std::uint64_t widest : {std::uint64_t{1}, std::uint64_t{3}, std::uint64_t{5000}, highest / 50'000}) {
     Model model;
+    std::vector<CompactMap::Pair> pairs;
     std::mt19937_64 random(3);
-    std::uint64_t key = 0;
+    std::uint64_t key = random() % 9;
     for (std::uint64_t step = 0; step < 40'000; ++step, key += 1 + random() % widest) {
-      map.append(key, step);
-      model[key] = step;
-      if (step % 5 == 0) {
-        map.set_last(~step);
-        model[key] = ~step;
-      }
-      ASSERT_EQ(map.last()->key, key);
-      ASSERT_EQ(map.last()->value, model[key]);
+      const std::uint64_t value = step % 50 ? step : ~step;  // a few are wide
+      pairs.push_back({key, value});
+      model[key] = value;
+    }
+    CompactMap map(pairs);
+    ASSERT_EQ(map.size(), model.size());
+    for (int i = 0; i < 20'000; ++i) {
       expect_same_around(map, model, random() % (key + 2));
+      const std::uint64_t other = random() % (key + 2);
+      if (model.erase(other) > 0) {
+        map.erase(other);
+      } else {
+        map.insert(other, 5);
+        model[other] = 5;
+      }
     }
     for (const auto& [each, value] : model) {
-      const auto found = map.at_or_below(each);
-      ASSERT_TRUE(found && found->key == each && found->value == value) << each;
+      const auto found = at_or_below(map, each);
+      ASSERT_TRUE(found.key == each && found.value == value) << each;
     }
-    while (!model.empty()) {
-      ASSERT_EQ(map.last()->key, std::prev(model.end())->first);
-      map.erase(map.last()->key);
-      model.erase(std::prev(model.end()));
+  }
+}
+
+TEST(CompactMap, a_pair_within_reach_is_found_in_the_next_leaf) {
+  CompactMap map;
+  for (std::uint64_t key = 0; key < 100'000; ++key) map.insert(key * 9, key);
+  for (std::uint64_t key = 1; key < 899'000; ++key) {
+    const auto near = map.around(key, {.below = 9, .above = 10});
+    ASSERT_TRUE(near.any_below && near.any_above) << key;
+    ASSERT_EQ(near.below.key, key / 9 * 9);
+    ASSERT_EQ(near.above.key, key / 9 * 9 + 9);
+  }
+}
+
+TEST(CompactMap, parts_of_equal_ranges_become_one) {
+  Model model;
+  std::mt19937_64 random(5);
+  std::vector<CompactMap> parts;
+  for (std::uint64_t part = 0; part < 8; ++part) {
+    std::vector<CompactMap::Pair> pairs;
+    const std::uint64_t step = part == 3 ? 4096 : 1 + part * 9;  // one of the parts is one leaf, another is empty
+    for (std::uint64_t key = part << 12; part != 5 && key < (part + 1) << 12; key += step) {
+      pairs.push_back({key, key * 3});
+      model[key] = key * 3;
     }
-    EXPECT_FALSE(map.last());
+    parts.emplace_back(pairs, 12);
+  }
+  CompactMap map(parts, 0, 12);
+  EXPECT_EQ(map.size(), model.size());
+  for (std::uint64_t key = 0; key < 9 << 12; ++key) expect_same_around(map, model, key);
+  for (int i = 0; i < 20'000; ++i) {
+    const std::uint64_t key = random() % (20 << 12);
+    if (model.emplace(key, 1).second) map.insert(key, 1);
+    expect_same_around(map, model, random() % (20 << 12));
+  }
+}
+
+TEST(CompactMap, a_wide_value_in_place_of_a_short_one_leaves_the_others) {
+  CompactMap map;
+  for (std::uint64_t key = 0; key < 1000; ++key) map.insert(key * 7, key);
+  map.set(700, highest);
+  map.insert(701, highest - 1);
+  EXPECT_EQ(at_or_below(map, 700).value, highest);
+  EXPECT_EQ(at_or_below(map, 701).value, highest - 1);
+  for (std::uint64_t key = 0; key < 1000; ++key) {
+    ASSERT_EQ(at_or_below(map, key * 7).value, key == 100 ? highest : key);
   }
 }
 
@@ -176,18 +232,18 @@ TEST(CompactMap, frees_everything_when_all_is_erased_and_most_when_most_is) {
 
 TEST(CompactMap, what_was_moved_away_is_empty_and_can_be_filled_again) {
   CompactMap first;
-  for (std::uint64_t key = 0; key < 1000; ++key) first.append(3 * key, key);
+  for (std::uint64_t key = 0; key < 1000; ++key) first.insert(3 * key, key);
   CompactMap second(std::move(first));
   EXPECT_EQ(first.size(), 0U);  // NOLINT(bugprone-use-after-move): that is the claim
-  EXPECT_FALSE(first.last());
-  EXPECT_FALSE(first.at_or_below(500));
-  first.append(7, 70);
-  second.append(3000, 1000);
-  EXPECT_EQ(first.last()->value, 70U);
+  EXPECT_FALSE(first.around(500, everywhere).any_below);
+  first.insert(7, 70);
+  second.insert(3000, 1000);
+  EXPECT_EQ(at_or_below(first, 9).value, 70U);
   EXPECT_EQ(second.size(), 1001U);
-  EXPECT_EQ(second.at_or_below(2999)->key, 2997U);
+  EXPECT_EQ(at_or_below(second, 2999).key, 2997U);
   first = std::move(second);
   EXPECT_EQ(first.size(), 1001U);
+  EXPECT_EQ(second.size(), 0U);  // NOLINT(bugprone-use-after-move)
 }
 
 }  // namespace

@@ -25,7 +25,7 @@ std::vector<ExceptionRun> runs_of(const ExceptionTable& table, std::uint64_t end
   std::vector<ExceptionRun> all;
   for (Chunk at{}; at.value() < end;) {
     const auto span = table.find(at, end - at.value());
-    if (span.copy) all.push_back({.origin = at, .copy = *span.copy, .length = span.length});
+    if (span.copied) all.push_back({.origin = at, .copy = span.copy, .length = span.length});
     at += span.length;
   }
   return all;
@@ -60,7 +60,24 @@ TEST(ExceptionLoader, sorts_what_lies_close_together_in_a_large_image) {
   for (std::uint64_t i = 0; i < count; i += 997) {
     const Chunk origin((i * 77'777) % count * 2 + (large >> 1));
     EXPECT_EQ(table.find(origin, 1).copy, CowChunk(2 + i));
-    EXPECT_FALSE(table.find(origin + 1, 1).copy);
+    EXPECT_FALSE(table.find(origin + 1, 1).copied);
+  }
+}
+
+TEST(ExceptionLoader, the_table_takes_more_exceptions_wherever_they_lie) {
+  for (const std::uint64_t count : {3U, 300U, 100'000U}) {
+    ExceptionLoader loader(large);
+    for (std::uint64_t i = 0; i < count; ++i) ASSERT_TRUE(loader.add(run(i * 2, 2 + i * 2)));
+    ExceptionTable table = loader.finish();
+    for (std::uint64_t far = 2 * count + 1; far < large; far *= 3) ASSERT_TRUE(table.insert(run(far, 7)));
+    for (std::uint64_t i = 0; i < count; ++i) {
+      ASSERT_TRUE(table.find(Chunk(i * 2), 1).copied) << i;
+      ASSERT_FALSE(table.find(Chunk(i * 2 + 1), 1).copied) << i;
+    }
+    for (std::uint64_t far = 2 * count + 1; far < large; far *= 3) {
+      ASSERT_TRUE(table.find(Chunk(far), 1).copied);
+      ASSERT_FALSE(table.find(Chunk(far + 1), 1).copied);
+    }
   }
 }
 
