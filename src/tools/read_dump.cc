@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <iterator>
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -123,7 +124,7 @@ class TextReader {
 
  private:
   bool next_line() {
-    in_.getline(buffer_.data(), buffer_.size());
+    in_.getline(buffer_.data(), std::ssize(buffer_));
     const auto got = static_cast<std::size_t>(in_.gcount());
     if (in_.fail() && (got == 0 || in_.bad())) return false;
     ++number_;
