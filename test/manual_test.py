@@ -106,6 +106,20 @@ def check_control_page():
             {first or second for first, second in reported}, "status_report.cc")
 
 
+def check_recorded_cases():
+    """Each case that the tests except from equality with the kernel is named with its reason in the manual, too."""
+    page = sections((ROOT / "man/dmsnap-format.5").read_text(), "Sh")
+    written = {word for tag, _ in items(page.get("RECORDED CASES", "")) for word in tag.split() if len(word) > 2}
+    cases = {folder.name for folder in (ROOT / "test/vectors/cases").iterdir()}
+    excepted = set(re.findall(r'"([A-Za-z0-9-]+)"', (ROOT / "test/vectors/deliberate.cc").read_text())) & cases
+    for case in cases:
+        if not re.search(r'"cow_bytes_repeatable": true', (ROOT / "test/vectors/cases" / case / "case.json").read_text()):
+            excepted.add(case)
+    compare("dmsnap-format.5, RECORDED CASES", written, excepted, "deliberate.cc or its case.json")
+    if f" {len(cases)} cases" not in page.get("RECORDED CASES", ""):
+        differ(f"dmsnap-format.5, RECORDED CASES: there are {len(cases)} cases")
+
+
 def check_lint():
     if not shutil.which("mandoc"):
         return differ("mandoc is not installed: apt-get install mandoc")
@@ -124,6 +138,7 @@ def main():
         sys.exit("usage: manual_test.py PATH_TO_DMSNAP")
     check_command_page(sys.argv[1])
     check_control_page()
+    check_recorded_cases()
     check_lint()
     for each in differences:
         print(each)

@@ -3,18 +3,22 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <cstdio>
 #include <filesystem>
+#include <limits>
 #include <stdexcept>
 #include <utility>
 
 #include "base/system_error.h"
 #include "block/file_device.h"
 #include "cli/place_argument.h"
+#include "host/block_users.h"
+#include "host/loop_devices.h"
 
 namespace dmsnap::cli {
 
@@ -25,13 +29,74 @@ std::string folder_of(const std::string& path) {
   return parent.empty() ? "." : parent;
 }
 
+void refuse_held(const std::string& path, dev_t device) {
+  const auto holders = block_device_holders(device);
+  if (holders.empty()) return;
+  throw std::runtime_error(fmt::format(
+      "{} is in use ({}): what is read while it changes means nothing; deactivate it first (dmsetup remove, "
+      "lvchange -an), or look at a copy",
+      path, fmt::join(holders, "; ")));
+}
+
+/// Loop devices over a file or device, of whose locks and holders it knows nothing.
+void refuse_used_above(const std::string& path) {
+  struct stat status {};
+  if (::stat(path.c_str(), &status) != 0) throw_errno(path);
+  if (S_ISBLK(status.st_mode)) refuse_held(path, status.st_rdev);
+  for (const LoopDevice& loop : loop_devices()) {
+    if (!is_backed_by(loop, status)) continue;
+    if (::access(loop.path().c_str(), R_OK) == 0) static_cast<void>(dmsnap::open_to_look({.path = loop.path()}));
+    refuse_used_above(loop.path());
+  }
+}
+
+/// What a loop device stands on, of whose locks it knows nothing.
+void refuse_used_below(const std::string& path) {
+  struct stat status {};
+  if (::stat(path.c_str(), &status) != 0 || !S_ISBLK(status.st_mode)) return;
+  const std::string below = backing_path_of(status.st_rdev);
+  if (below.empty() || ::access(below.c_str(), R_OK) != 0) return;
+  static_cast<void>(dmsnap::open_to_look({.path = below}));
+  refuse_used_below(below);
+}
+
+/// Whether they are one file, or the input is a loop device over the output.
+bool same_file(const std::string& input, const std::string& output) {
+  std::error_code ignored;
+  if (std::filesystem::equivalent(input, output, ignored)) return true;
+  struct stat status {};
+  if (::stat(input.c_str(), &status) != 0 || !S_ISBLK(status.st_mode)) return false;
+  const std::string below = backing_path_of(status.st_rdev);
+  return !below.empty() && same_file(below, output);
+}
+
 }  // namespace
 
 std::unique_ptr<BlockDevice> open_to_look(const std::string& text) {
-  return dmsnap::open_to_look(parse_place(text));
+  const Place place = parse_place(text);
+  auto device = dmsnap::open_to_look(place);
+  if (place.whole()) refuse_used_above(place.path);  // else somebody may stand on another part
+  refuse_used_below(place.path);
+  return device;
 }
 
-OutputFile::OutputFile(std::string path, bool force) : path_(std::move(path)), force_(force) {
+std::optional<std::uint64_t> origin_sectors(const po::variables_map& values) {
+  if (!values.count("origin")) return std::nullopt;
+  return open_to_look(operand(values, "origin"))->sectors();
+}
+
+OutputFile::OutputFile(const po::variables_map& values, const std::string& name, const std::vector<std::string>& inputs)
+    : path_(operand(values, name)), force_(values.count("force") > 0) {
+  for (const std::string& each : inputs) {
+    if (!values.count(each)) continue;
+    const std::string input = operand(values, each);
+    if (!same_file(parse_place(input).path, path_)) continue;
+    throw UsageError(fmt::format("{} and {} are the same file: what is read is not replaced", path_, input));
+  }
+  check_replaced();
+}
+
+void OutputFile::check_replaced() const {
   struct stat status {};
   if (::lstat(path_.c_str(), &status) != 0) {
     if (errno != ENOENT) throw_errno(path_);
@@ -39,6 +104,8 @@ OutputFile::OutputFile(std::string path, bool force) : path_(std::move(path)), f
     throw std::runtime_error(path_ + " is no regular file: it is not replaced");
   } else if (!force_) {
     throw std::runtime_error(path_ + " exists already: --force replaces it");
+  } else {
+    static_cast<void>(dmsnap::open_to_look({.path = path_}));  // a mounted store is not replaced
   }
 }
 
@@ -55,6 +122,9 @@ UniqueFd OutputFile::make_temporary() {
 }
 
 BlockDevice& OutputFile::make(std::uint64_t sectors) {
+  if (sectors > static_cast<std::uint64_t>(std::numeric_limits<off_t>::max()) / sector_bytes) {
+    throw std::runtime_error(fmt::format("{} sectors are more than a file can have", sectors));
+  }
   UniqueFd fd = make_temporary();
   if (::ftruncate(fd.get(), static_cast<off_t>(sectors * sector_bytes)) != 0) throw_errno(path_);
   device_ = std::make_unique<FileDevice>(std::move(fd));

@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "cli/cow_file.h"
 #include "cli/verbs.h"
 #include "dmsnap/error.h"
@@ -10,6 +12,40 @@
 namespace dmsnap::cli {
 
 namespace {
+
+/// Extents as lines, or as a JSON array that begins when there is something to say.
+class ExtentPrinter {
+ public:
+  ExtentPrinter(std::ostream& out, bool json, std::uint64_t image_bytes)
+      : out_(out), json_(json), image_bytes_(image_bytes) {}
+
+  void print(const Extent& extent) {
+    const std::uint64_t offset = extent.first.value() * sector_bytes;
+    const std::uint64_t length = std::min(extent.sectors * sector_bytes, image_bytes_ - offset);
+    out_ << (json_ ? fmt::format("{}\n  {{\"offset\": {}, \"length\": {}}}", first_ ? "[" : ",", offset, length)
+                   : fmt::format("{} {}\n", offset, length));
+    first_ = false;
+  }
+  void end() {
+    if (json_) out_ << (first_ ? "[\n]\n" : "\n]\n");
+  }
+
+ private:
+  std::ostream& out_;
+  const bool json_;
+  const std::uint64_t image_bytes_;
+  bool first_ = true;
+};
+
+void warn(const std::string& path, const DiffDoubts& doubts, std::ostream& err) {
+  if (doubts.invalid) {
+    err << "dmsnap: diff: " << path << ": warning: the snapshot is invalid: its content is not what it was\n";
+  }
+  if (doubts.stale_tail) {
+    err << "dmsnap: diff: " << path << ": warning: bytes lie behind the end of its list: 'dmsnap check " << path
+        << "' tells more\n";
+  }
+}
 
 class Diff final : public Command {
  public:
@@ -23,28 +59,21 @@ class Diff final : public Command {
   }
   int run(const po::variables_map& values, Streams streams) const override {
     const std::string path = operand(values, "COWFILE");
+    const std::string origin_path = operand(values, "ORIGIN");
     const auto cow = open_to_look(path);
-    const auto origin = open_to_look(operand(values, "ORIGIN"));
-    const bool json = values.count("json") > 0;
-    bool first = true;
-    const auto print = [&](const Extent& extent) {
-      const std::uint64_t offset = extent.first.value() * sector_bytes;
-      const std::uint64_t length = std::min(extent.sectors * sector_bytes, origin->size_bytes() - offset);
-      streams.out << (json ? fmt::format("{}\n  {{\"offset\": {}, \"length\": {}}}", first ? "" : ",", offset, length)
-                           : fmt::format("{} {}\n", offset, length));
-      first = false;
-    };
-    if (json) streams.out << "[";
+    const auto origin = open_to_look(origin_path);
+    ExtentPrinter printer(streams.out, values.count("json") > 0, origin->size_bytes());
+    const auto print = [&](const Extent& extent) { printer.print(extent); };
     try {
-      if (values.count("exceptions")) {
-        list_exceptions(*cow, origin->sectors(), print);
-      } else {
-        diff_store(*cow, *origin, print);
-      }
+      const DiffDoubts doubts = values.count("exceptions") ? list_exceptions(*cow, origin->sectors(), print)
+                                                           : diff_store(*cow, *origin, print);
+      printer.end();
+      warn(path, doubts, streams.err);
     } catch (const StoreError& error) {
       throw std::runtime_error(path + ": " + error.what());
+    } catch (const std::system_error& error) {
+      throw std::runtime_error(fmt::format("{} and {}: {}", path, origin_path, error.what()));
     }
-    if (json) streams.out << "\n]\n";
     return done;
   }
 };

@@ -1,27 +1,30 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "tools/dump.h"
 
-#include <filesystem>
+#include <fmt/format.h>
+
 #include <memory>
 #include <optional>
 
 #include "cli/cow_file.h"
 #include "cli/dump_map.h"
-#include "cli/place_argument.h"
 #include "cli/verbs.h"
 #include "dmsnap/error.h"
+#include "tools/check.h"
 
 namespace dmsnap::cli {
 
 namespace {
 
-/// `output`, which is not the store itself: --force would replace it.
-std::string other_than(const std::string& store, const std::string& output) {
-  std::error_code ignored;
-  if (std::filesystem::equivalent(parse_place(store).path, output, ignored)) {
-    throw UsageError("--output is the COW file itself");
+/// What to do about damage, by those who can: repair takes no store whose header nobody can use.
+std::string advice(BlockDevice& cow, const std::string& path, const po::variables_map& values) {
+  try {
+    require_header(cow);
+  } catch (const StoreError&) {
+    return {};
   }
-  return output;
+  const std::string origin = values.count("origin") ? " --origin " + operand(values, "origin") : "";
+  return fmt::format("; 'dmsnap check{0} {1}' tells all, 'dmsnap repair{0} {1} OUT' keeps what is right", origin, path);
 }
 
 class Dump final : public Command {
@@ -44,23 +47,25 @@ class Dump final : public Command {
     check_map_options(values);
     const std::string path = operand(values, "COWFILE");
     const auto cow = open_to_look(path);
+    const auto image_sectors = origin_sectors(values);
     std::optional<OutputFile> file;
     if (values.count("output")) {
-      file.emplace(other_than(path, values["output"].as<std::string>()), values.count("force") > 0);
+      file.emplace(values, "output", std::vector<std::string>{"COWFILE", "origin"});
     }
     const Streams to{file ? file->stream() : streams.out, streams.err};
     try {
       if (values.count("map")) {
-        draw_map(*cow, path, values, to);
+        draw_map(*cow, path, image_sectors, values, to);
       } else {
         dump(*cow, values, to.out);
       }
     } catch (const NoStoreError& error) {
       throw std::runtime_error(path + ": " + error.what());
     } catch (const StoreError& error) {
-      streams.err << "dmsnap: dump: " << path << ": " << error.what() << "; 'dmsnap check " << path
-                  << "' tells all, 'dmsnap repair' keeps what is right\n";
+      streams.err << "dmsnap: dump: " << path << ": " << error.what() << advice(*cow, path, values) << "\n";
       return damage_found;
+    } catch (const std::system_error& error) {
+      throw std::runtime_error(path + ": " + error.what());
     }
     if (file) file->commit();
     return done;

@@ -3,7 +3,6 @@
 
 #include <filesystem>
 
-#include "cli/cow_file.h"
 #include "cli/map_drawing.h"
 #include "cli/progress_bar.h"
 #include "cli/terminal.h"
@@ -56,9 +55,8 @@ void check_map_options(const po::variables_map& values) {
   }
 }
 
-void draw_map(BlockDevice& cow, const std::string& path, const po::variables_map& values, Streams streams) {
-  std::optional<std::uint64_t> origin_sectors;
-  if (values.count("origin")) origin_sectors = open_to_look(values["origin"].as<std::string>())->sectors();
+void draw_map(BlockDevice& cow, const std::string& path, std::optional<std::uint64_t> origin_sectors,
+              const po::variables_map& values, Streams streams) {
   const Format format = format_of(values);
   const TextDrawing text = text_drawing(values);
   ProgressBar bar(streams.err);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #pragma once
 
+#include <cstdint>
+#include <optional>
 #include <string>
 
 #include "cli/command.h"
@@ -16,6 +18,7 @@ void check_map_options(const po::variables_map& values);
 
 /// Draws the map of the store in `path` to `out`, which is standard output or the file of --output. Throws as
 /// map_store().
-void draw_map(BlockDevice& cow, const std::string& path, const po::variables_map& values, Streams streams);
+void draw_map(BlockDevice& cow, const std::string& path, std::optional<std::uint64_t> origin_sectors,
+              const po::variables_map& values, Streams streams);
 
 }  // namespace dmsnap::cli

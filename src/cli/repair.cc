@@ -38,7 +38,7 @@ class Repair final : public Command {
     const auto damaged = open_to_look(path);
     std::optional<std::uint64_t> origin_sectors;
     if (values.count("origin")) origin_sectors = open_to_look(values["origin"].as<std::string>())->sectors();
-    OutputFile output(operand(values, "OUT"), values.count("force") > 0);
+    OutputFile output(values, "OUT", {"IN", "origin"});
     try {
       const RepairReport report = repair_store(
           *damaged, origin_sectors, [&](std::uint64_t sectors) -> BlockDevice& { return output.make(sectors); });

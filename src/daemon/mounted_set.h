@@ -68,7 +68,8 @@ class MountedSet final : public ExportedTree {
   /// PATH, or PATH@OFFSET+LENGTH for a part of it.
   std::string origin_name() const { return Place{set_.origin_path(), options_.origin.parts}.text(); }
   const std::string& mountpoint() const { return options_.mountpoint; }
-  const std::string& store_path() const { return set_.folder_path(); }
+  /// The folder of the set; empty when there is none: a read-only mount makes none, a part of a file never has one.
+  std::string store_path() const { return set_.folder_fd() < 0 ? "" : set_.folder_path(); }
   std::uint64_t size_bytes() const { return origin_device_->size_bytes(); }
   bool read_only() const { return !read_only_reason_.empty(); }
   /// Why nothing can be written, decided when the set is mounted; empty when it can.

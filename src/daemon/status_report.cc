@@ -107,7 +107,9 @@ std::string status_text(const MountedSet& set) {
   const std::string filesystem = set.filesystem();
   std::string text = fmt::format("origin      {} ({}{}{})\n", set.origin_name(), bytes_text(set.size_bytes()),
                                  filesystem.empty() ? "" : ", ", filesystem);
-  text += fmt::format("mounted on  {}, process {}\nstore       {}\n", set.mountpoint(), ::getpid(), set.store_path());
+  const std::string store = set.store_path();
+  text += fmt::format("mounted on  {}, process {}\nstore       {}\n", set.mountpoint(), ::getpid(),
+                      store.empty() ? "none" : store);
   if (set.read_only()) text += fmt::format("read-only   {}\n", set.read_only_reason());
   text += fmt::format("held        {} wait for their copies\n", bytes_text(set.held_bytes()));
   if (!set.setup().io_flusher)

@@ -10,6 +10,7 @@
 #include <filesystem>
 #include <fstream>
 #include <functional>
+#include <iterator>
 
 #include "host/mount_table.h"
 #include "host/sysfs.h"
@@ -85,14 +86,27 @@ std::vector<std::string> block_device_users(dev_t device) {
     }
     if (swapped_to([=](const struct stat& s) { return S_ISBLK(s.st_mode) && s.st_rdev == each; }))
       users.push_back("swap");
-    std::error_code ignored;
-    for (const auto& entry : fs::directory_iterator(sysfs_folder(each) / "holders", ignored)) {
-      users.push_back(holder_text(entry.path()));
-    }
   }
+  std::ranges::copy(block_device_holders(device), std::back_inserter(users));
   std::ranges::sort(users);
   users.erase(std::unique(users.begin(), users.end()), users.end());
   return users;
+}
+
+std::vector<std::string> block_device_holders(dev_t device) {
+  std::vector<std::string> holders;
+  for (const dev_t each : with_partitions(device)) {
+    std::error_code ignored;
+    for (const auto& entry : fs::directory_iterator(sysfs_folder(each) / "holders", ignored)) {
+      holders.push_back(holder_text(entry.path()));
+    }
+  }
+  return holders;
+}
+
+std::string backing_path_of(dev_t device) {
+  const std::string own = first_line(sysfs_folder(device) / "loop/backing_file");
+  return own.empty() ? first_line(sysfs_folder(device) / "../loop/backing_file") : own;
 }
 
 }  // namespace dmsnap

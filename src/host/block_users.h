@@ -12,6 +12,13 @@ namespace dmsnap {
 /// /mnt", "swap", "device-mapper device vg-root", "md array md0". Reads /proc and /sys only.
 std::vector<std::string> block_device_users(dev_t device);
 
+/// Of these the devices that stand on it: "device-mapper device vg-root", "md array md0".
+std::vector<std::string> block_device_holders(dev_t device);
+
+/// The file or device below a loop device or one of its partitions, as the kernel sees its path now; empty when it is
+/// no such device.
+std::string backing_path_of(dev_t device);
+
 /// True when the regular file with this identity is swapped to.
 bool is_swap_file(dev_t device, ino_t inode);
 

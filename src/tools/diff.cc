@@ -37,13 +37,14 @@ class Joined {
 };
 
 /// Calls `each` with every run of exceptions, ascending, as sectors of the image and of the COW device.
-void for_each_run(BlockDevice& cow, std::uint64_t origin_sectors,
-                  const std::function<void(const Extent& image, Sector copy)>& each) {
+DiffDoubts for_each_run(BlockDevice& cow, std::uint64_t origin_sectors,
+                        const std::function<void(const Extent& image, Sector copy)>& each) {
   const LoadedHeader header = require_header(cow);
   const ChunkGeometry geometry = header.geometry;
   const Chunk end(geometry.chunks_touched(origin_sectors));
   ExceptionLoader loader(end.value());
-  scan_strictly(cow, geometry, end.value(), [&](const ExceptionRun& run) { return loader.add(run); });
+  const ListEnd list =
+      scan_strictly(cow, geometry, end.value(), [&](const ExceptionRun& run) { return loader.add(run); });
   const ExceptionTable table = loader.finish();
   for (Chunk at{}; at < end;) {
     const auto span = table.find(at, end - at);
@@ -54,6 +55,7 @@ void for_each_run(BlockDevice& cow, std::uint64_t origin_sectors,
     }
     at += span.length;
   }
+  return {.invalid = !header.valid, .stale_tail = list.stale_tail};
 }
 
 void read_or_throw(BlockDevice& device, Sector from, std::span<std::byte> to, const char* what) {
@@ -62,14 +64,15 @@ void read_or_throw(BlockDevice& device, Sector from, std::span<std::byte> to, co
 
 }  // namespace
 
-void list_exceptions(BlockDevice& cow, std::uint64_t origin_sectors,
-                     const std::function<void(const Extent&)>& has_exception) {
+DiffDoubts list_exceptions(BlockDevice& cow, std::uint64_t origin_sectors,
+                           const std::function<void(const Extent&)>& has_exception) {
   Joined joined(has_exception);
-  for_each_run(cow, origin_sectors, [&](const Extent& image, Sector) { joined.add(image); });
+  const DiffDoubts doubts = for_each_run(cow, origin_sectors, [&](const Extent& image, Sector) { joined.add(image); });
   joined.end();
+  return doubts;
 }
 
-void diff_store(BlockDevice& cow, BlockDevice& origin, const std::function<void(const Extent&)>& differs) {
+DiffDoubts diff_store(BlockDevice& cow, BlockDevice& origin, const std::function<void(const Extent&)>& differs) {
   Joined joined(differs);
   std::vector<std::byte> kept;
   std::vector<std::byte> now;
@@ -84,12 +87,13 @@ void diff_store(BlockDevice& cow, BlockDevice& origin, const std::function<void(
       }
     }
   };
-  for_each_run(cow, origin.sectors(), [&](const Extent& image, Sector copy) {
+  const DiffDoubts doubts = for_each_run(cow, origin.sectors(), [&](const Extent& image, Sector copy) {
     for (std::uint64_t done = 0; done < image.sectors; done += compared_at_once) {
       compare({image.first + done, std::min(compared_at_once, image.sectors - done)}, copy + done);
     }
   });
   joined.end();
+  return doubts;
 }
 
 }  // namespace dmsnap

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <istream>
 #include <ostream>
+#include <stdexcept>
 
 #include "dmsnap/block_device.h"
 #include "dmsnap/exception_store.h"
@@ -57,8 +58,14 @@ class JsonDump final : public DumpSink {
 /// check_store(), and StoreError at the first finding.
 void dump_store(BlockDevice& cow, bool fold, DumpSink& sink);
 
-/// Reads what TextDump or JsonDump wrote. Throws std::runtime_error, with the line or the byte, when it is neither, or
-/// was cut off.
+/// What is no dump, with the line or the byte.
+class DumpError : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+/// Reads what TextDump or JsonDump wrote, to its end. Throws DumpError when it is neither, was cut off, or goes on
+/// behind its end; then `sink` may have been told a part of it, but never its end.
 void read_dump(std::istream& in, DumpSink& sink);
 
 }  // namespace dmsnap

@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
+#include <charconv>
+#include <iterator>
+#include <limits>
 #include <nlohmann/json.hpp>
-#include <sstream>
-#include <stdexcept>
+#include <optional>
 #include <string>
+#include <string_view>
 
 #include "tools/dump.h"
 
@@ -18,36 +22,90 @@ class HeaderReader {
  public:
   explicit HeaderReader(DumpSink& sink) : sink_(sink) {}
 
-  /// False when there is no such member.
+  /// False when there is no such member, or it has been there already.
   bool set(std::string_view member, std::uint64_t value) {
-    if (member == "version") {
-      if (value != 1) throw std::runtime_error(fmt::format("version {} of the dump is not known", value));
-      seen_ |= 1;
-    } else if (member == "valid" && value <= 1) {
-      header_.valid = value == 1;
-      seen_ |= 2;
-    } else if (member == "chunk_sectors" && ChunkGeometry::valid(value)) {
-      header_.chunk_sectors = static_cast<std::uint32_t>(value);
-      seen_ |= 4;
-    } else if (member == "cow_sectors") {
-      header_.cow_sectors = value;
-      seen_ |= 8;
-    } else {
-      return false;
-    }
+    if (!take(member, value)) return false;
     if (complete()) sink_.begin(header_);
     return true;
   }
   bool complete() const { return seen_ == 15; }
 
  private:
+  bool take(std::string_view member, std::uint64_t value) {
+    if (member == "version") {
+      if (value != 1) throw DumpError(fmt::format("version {} of the dump is not known", value));
+      return first(1);
+    }
+    if (member == "valid" && value <= 1) {
+      header_.valid = value == 1;
+      return first(2);
+    }
+    if (member == "chunk_sectors" && ChunkGeometry::valid(value)) {
+      header_.chunk_sectors = static_cast<std::uint32_t>(value);
+      return first(4);
+    }
+    if (member != "cow_sectors") return false;
+    header_.cow_sectors = value;
+    return first(8);
+  }
+  bool first(unsigned member) {
+    const bool first = (seen_ & member) == 0;
+    seen_ |= member;
+    return first;
+  }
+
   DumpSink& sink_;
   DumpHeader header_;
   unsigned seen_ = 0;
 };
 
-[[noreturn]] void refuse_line(std::uint64_t number, std::string_view line) {
-  throw std::runtime_error(fmt::format("line {} of the dump is not understood: {}", number, line.substr(0, 60)));
+/// What three numbers say. Nothing when they name no chunk, or one beyond the largest number.
+std::optional<ExceptionRun> run_of(const std::array<std::uint64_t, 3>& numbers) {
+  const auto& [origin, copy, length] = numbers;
+  if (length == 0 || length - 1 > std::numeric_limits<std::uint64_t>::max() - std::max(origin, copy)) return {};
+  return ExceptionRun{.origin = Chunk(origin), .copy = CowChunk(copy), .length = length};
+}
+
+/// The words of a line, from left to right.
+class Words {
+ public:
+  explicit Words(std::string_view line) : rest_(line) { skip_blanks(); }
+
+  bool ended() const { return rest_.empty(); }
+  std::string_view next() {
+    const std::string_view word = rest_.substr(0, rest_.find_first_of(blanks));
+    rest_.remove_prefix(word.size());
+    skip_blanks();
+    return word;
+  }
+  /// Digits only, and no more than fit.
+  std::optional<std::uint64_t> number() {
+    const std::string_view word = next();
+    std::uint64_t value = 0;
+    const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), value);
+    if (error != std::errc() || end != word.data() + word.size()) return std::nullopt;
+    return value;
+  }
+
+ private:
+  static constexpr const char* blanks = " \t\r";
+  void skip_blanks() { rest_.remove_prefix(std::min(rest_.find_first_not_of(blanks), rest_.size())); }
+
+  std::string_view rest_;
+};
+
+/// The beginning of a line, as a terminal may show it.
+std::string shown(std::string_view line) {
+  constexpr std::size_t most = 60;
+  std::string text;
+  for (const char c : line.substr(0, most)) {
+    if (c >= ' ' && c <= '~') {
+      text += c;
+    } else {
+      text += fmt::format("\\x{:02x}", static_cast<unsigned char>(c));
+    }
+  }
+  return text + (line.size() > most ? "..." : "");
 }
 
 class TextReader {
@@ -55,46 +113,65 @@ class TextReader {
   TextReader(std::istream& in, DumpSink& sink) : in_(in), sink_(sink), header_(sink) {}
 
   void run() {
-    for (std::string line; !ended_ && std::getline(in_, line);) {
-      ++number_;
-      if (line.empty() || line.starts_with('#')) continue;
-      if (!header_.complete() ? !header_line(line) : !body_line(line)) refuse_line(number_, line);
+    while (next_line()) {
+      if (Words(line_).ended() || line_.starts_with('#')) continue;
+      if (ended_ || (header_.complete() ? !body_line() : !header_line())) refuse_line("is not understood");
     }
-    if (!ended_) throw std::runtime_error("the dump was cut off: its line 'end' is missing");
+    if (in_.bad()) throw DumpError(fmt::format("the dump cannot be read behind its line {}", number_));
+    if (!ended_) throw DumpError("the dump is empty or was cut off: its line 'end' is missing");
     sink_.end();
   }
 
  private:
-  bool header_line(const std::string& line) {
-    std::istringstream words(line);
-    std::string member;
-    std::uint64_t value = 0;
-    if (!(words >> member >> value)) return false;
+  bool next_line() {
+    in_.getline(buffer_.data(), std::ssize(buffer_));
+    const auto got = static_cast<std::size_t>(in_.gcount());
+    if (in_.fail() && (got == 0 || in_.bad())) return false;
+    ++number_;
+    line_ = {buffer_.data(), in_.eof() || in_.fail() ? got : got - 1};
+    if (in_.fail()) refuse_line("is too long for a dump");
+    return true;
+  }
+
+  [[noreturn]] void refuse_line(const char* why) const {
+    throw DumpError(fmt::format("line {} of the dump {}: {}", number_, why, shown(line_)));
+  }
+
+  bool header_line() {
+    Words words(line_);
+    std::string_view member = words.next();
+    const auto value = words.number();
+    if (!value || !words.ended()) return false;
     if (member == "dmsnap-dump") member = "version";
     if (member == "chunk-sectors") member = "chunk_sectors";
     if (member == "cow-sectors") member = "cow_sectors";
-    return header_.set(member, value);
+    return header_.set(member, *value);
   }
 
-  bool body_line(const std::string& line) {
-    std::istringstream words(line);
-    if (line.starts_with("end")) {
-      std::string word;
-      std::uint64_t count = 0;
-      ended_ = static_cast<bool>(words >> word >> count) && count == count_;
+  bool body_line() {
+    Words words(line_);
+    if (line_.starts_with("end")) {
+      ended_ = words.next() == "end" && words.number() == count_ && words.ended();
       return ended_;
     }
     std::array<std::uint64_t, 3> numbers{};
-    for (auto& number : numbers) words >> number;
-    if (!words || numbers[2] == 0) return false;
-    sink_.exceptions({.origin = Chunk(numbers[0]), .copy = CowChunk(numbers[1]), .length = numbers[2]});
-    count_ += numbers[2];
+    for (auto& number : numbers) {
+      const auto value = words.number();
+      if (!value) return false;
+      number = *value;
+    }
+    const auto run = run_of(numbers);
+    if (!run || !words.ended()) return false;
+    sink_.exceptions(*run);
+    count_ += run->length;
     return true;
   }
 
   std::istream& in_;
   DumpSink& sink_;
   HeaderReader header_;
+  std::array<char, 4096> buffer_{};
+  std::string_view line_;
   std::uint64_t number_ = 0;
   std::uint64_t count_ = 0;
   bool ended_ = false;
@@ -124,23 +201,23 @@ class JsonReader final : public nlohmann::json_sax<nlohmann::json> {
   }
   bool end_object() override {
     --depth_;
-    if (!listed_) return false;
-    sink_.end();
-    return true;
+    return listed_;
   }
   bool start_array(std::size_t) override {
+    if (depth_ == 1 && listed_) return false;
     filled_ = 0;
     listed_ = true;
     return ++depth_ <= 3 && member_ == "exceptions" && header_.complete();
   }
   bool end_array() override {
     if (depth_-- < 3) return true;
-    if (filled_ < numbers_.size() || numbers_[2] == 0) return false;
-    sink_.exceptions({.origin = Chunk(numbers_[0]), .copy = CowChunk(numbers_[1]), .length = numbers_[2]});
+    const auto run = run_of(numbers_);
+    if (filled_ < numbers_.size() || !run) return false;
+    sink_.exceptions(*run);
     return true;
   }
-  bool parse_error(std::size_t position, const std::string&, const nlohmann::json::exception& error) override {
-    throw std::runtime_error(fmt::format("byte {} of the dump: {}", position, error.what()));
+  bool parse_error(std::size_t position, const std::string&, const nlohmann::json::exception&) override {
+    throw DumpError(fmt::format("byte {} of the dump is no JSON, or the dump was cut off there", position));
   }
 
  private:
@@ -159,9 +236,10 @@ void read_dump(std::istream& in, DumpSink& sink) {
   if (in.peek() != '{') return TextReader(in, sink).run();
   JsonReader reader(sink);
   if (!nlohmann::json::sax_parse(in, &reader)) {
-    throw std::runtime_error(
-        fmt::format("this is JSON, but no dump of a store: stopped at byte {}", static_cast<long long>(in.tellg())));
+    const auto at = static_cast<long long>(in.tellg());  // a pipe does not know
+    throw DumpError("this is JSON, but no dump of a store" + (at < 0 ? "" : fmt::format(": stopped at byte {}", at)));
   }
+  sink.end();
 }
 
 }  // namespace dmsnap

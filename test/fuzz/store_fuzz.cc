@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// A COW device of any bytes, or with any list, for loader and tools (libFuzzer). Whatever it is: nobody crashes,
-// `check` calls sound exactly what the loader takes and `dump` prints, a map counts each exception, a restored dump is
-// sound, and so is what `repair` makes.
+// A COW device of any bytes, with any list, or with damage, for loader and tools, or any text for the reader of dumps
+// (libFuzzer; inputs.h makes them of its bytes). Whatever it is: nobody crashes, the loader takes exactly what `check`
+// calls sound but for a stale tail, `dump` prints exactly what it calls sound, a map counts each exception, a restored
+// dump is sound, and so is what `repair` makes; and a dump that is taken says the same when it is printed and read
+// again.
 #include <cstdlib>
 #include <iostream>
 #include <memory>
 #include <sstream>
 
-#include "block/memory_device.h"
 #include "dmsnap/error.h"
+#include "inputs.h"
 #include "snapshot/exception_loader.h"
-#include "store/metadata_writer.h"
 #include "store/store_types.h"
 #include "tools/check.h"
 #include "tools/diff.h"
@@ -19,7 +20,7 @@
 #include "tools/rebuild.h"
 #include "tools/repair.h"
 
-namespace dmsnap {
+namespace dmsnap::fuzz {
 namespace {
 
 constexpr std::uint64_t no_end = std::uint64_t{1} << 62;
@@ -30,20 +31,27 @@ void require(bool claim, const char* what) {
   std::abort();
 }
 
-/// A device that makes itself, as Rebuild wants it; larger ones than a fuzzer has time for are refused.
+/// Larger than a fuzzer has time for.
+struct TooLarge {};
+
+/// A device that makes itself, as Rebuild wants it.
 struct Made {
   std::unique_ptr<MemoryDevice> device;
   Rebuild::MakeDevice make() {
     return [this](std::uint64_t sectors) -> BlockDevice& {
-      if (sectors > 1U << 14) throw std::runtime_error("too large");
+      if (sectors > 1U << 14) throw TooLarge();
       device = std::make_unique<MemoryDevice>(sectors);
       return *device;
     };
   }
 };
 
-CheckReport look(BlockDevice& cow) {
-  return check_store(cow, std::nullopt, [](std::uint64_t, std::uint64_t) {});
+CheckReport look(BlockDevice& cow, std::optional<std::uint64_t> origin_sectors = std::nullopt) {
+  return check_store(cow, origin_sectors, [](std::uint64_t, std::uint64_t) {});
+}
+
+bool sound_but_for_its_tail(const CheckReport& report) {
+  return report.header.valid && report.counts.size() == report.counts.count(Defect::stale_tail);
 }
 
 bool loads(BlockDevice& cow) {
@@ -71,90 +79,103 @@ void try_map(BlockDevice& cow, std::uint64_t exceptions) {
   }
 }
 
-void try_all(BlockDevice& cow) {
-  const CheckReport report = look(cow);
-  const bool only_stale = report.counts.size() == report.counts.count(Defect::stale_tail);
-  bool far = false;  // an origin chunk that no origin of `no_end` sectors has
-  for (const Finding& finding : report.findings) far = far || finding.entry.origin.value() >= no_end;
+void try_diff(BlockDevice& cow, const CheckReport& report) {
+  MemoryDevice origin(256);
+  try {
+    const DiffDoubts doubts = diff_store(cow, origin, [](const Extent&) {});
+    require(doubts.stale_tail == report.counts.contains(Defect::stale_tail), "diff tells of a stale tail");
+    require(doubts.invalid != report.header.valid, "diff tells of an invalid snapshot");
+  } catch (const StoreError&) {
+    // Damage, or an exception beyond the end of this origin.
+  }
+}
 
+void try_dump(BlockDevice& cow, const CheckReport& report) {
   std::stringstream text;
   TextDump dump(text);
-  bool dumped = true;
   try {
     dump_store(cow, true, dump);
   } catch (const StoreError&) {
-    dumped = false;
+    require(!report.counts.empty(), "dump prints what check finds nothing in");
+    return;
   }
-  require(dumped == report.counts.empty(), "dump prints what check finds nothing in");
-  if (loads(cow)) require(report.header.valid && only_stale && !far, "the loader takes what check calls sound");
-  if (dumped) {
-    try_map(cow, report.exceptions);
-    Made again;
-    Rebuild rebuild(cow, again.make());
-    read_dump(text, rebuild);
-    require(look(*again.device).counts.empty(), "a restored dump is sound");
-  }
+  require(report.counts.empty(), "dump prints nothing else");
+  try_map(cow, report.exceptions);
+  Made again;
+  Rebuild rebuild(cow, again.make());
+  read_dump(text, rebuild);
+  const CheckReport restored = look(*again.device);
+  require(restored.counts.empty() && restored.exceptions == report.exceptions, "a restored dump is sound");
+}
+
+void try_repair(BlockDevice& cow) {
   Made repaired;
   const RepairReport repair = repair_store(cow, std::nullopt, repaired.make());
   const CheckReport after = look(*repaired.device);
   require(after.counts.empty() && after.exceptions == repair.kept, "what repair makes is sound");
-  MemoryDevice origin(256);
+}
+
+/// The largest number there is, which no chunk of an image has: check takes such an entry for one that is named twice,
+/// and repair keeps it.
+bool names_last_number(const CheckReport& report) {
+  return std::ranges::any_of(report.findings,
+                             [](const Finding& f) { return f.entry.origin.value() == ~std::uint64_t{0}; });
+}
+
+void try_store(BlockDevice& cow) {
   try {
-    diff_store(*repaired.device, origin, [](const Extent&) {});
-  } catch (const StoreError&) {
-    // An exception beyond the end of this origin.
-  }
-}
-
-/// Bytes as they are. Most would be no store at all: header and chunk size are given, but for one in eight.
-std::unique_ptr<MemoryDevice> raw(std::span<const std::uint8_t> data) {
-  const std::uint64_t sectors = (data.size() + sector_bytes - 1) / sector_bytes;
-  auto cow = std::make_unique<MemoryDevice>(sectors);
-  std::vector<std::byte> bytes(sectors * sector_bytes);
-  std::memcpy(bytes.data(), data.data(), data.size());
-  if (data[0] % 8 != 7) {
-    disk::pack_header({le32(disk::magic), le32(1), le32(disk::version), le32(1U << data[0] % 4)}, bytes);
-  }
-  if (cow->write(Sector(0), bytes)) std::abort();
-  return cow;
-}
-
-/// A number of chunks and a list: two bytes an entry, small numbers or, from 240 on, huge ones.
-std::unique_ptr<MemoryDevice> list(std::span<const std::uint8_t> data) {
-  auto cow = std::make_unique<MemoryDevice>(2U + data[0]);
-  const AreaLayout layout(ChunkGeometry(1), cow->sectors());
-  const auto number = [](std::uint8_t byte) { return byte < 240 ? byte : std::uint64_t{1} << (byte - 240) * 4; };
-  std::vector<std::byte> sector(sector_bytes);
-  disk::pack_header({le32(disk::magic), le32(data[1] % 8 != 0), le32(disk::version), le32(1)}, sector);
-  if (cow->write(Sector(0), sector)) std::abort();
-  for (std::size_t i = 2; i + 1 < data.size(); i += 2) {
-    const std::uint64_t entry = (i - 2) / 2;
-    if (!layout.area_exists(entry / 32)) break;
-    const Sector area(layout.area(entry / 32).value());
-    if (cow->read(area, sector)) std::abort();
-    disk::pack_entry({le64(number(data[i])), le64(number(data[i + 1]))}, sector, entry % 32);
-    if (cow->write(area, sector)) std::abort();
-  }
-  return cow;
-}
-
-}  // namespace
-}  // namespace dmsnap
-
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  using namespace dmsnap;
-  if (size < 4) return 0;
-  const std::span<const std::uint8_t> rest(data + 1, size - 1);
-  const auto device = data[0] % 2 ? raw(rest) : list(rest);
-  MemoryDevice& cow = *device;
-  try {
-    try_all(cow);
+    const CheckReport report = look(cow);
+    require(loads(cow) == sound_but_for_its_tail(look(cow, no_end)), "the loader takes what check calls sound");
+    try_dump(cow, report);
+    try_diff(cow, report);
+    if (!names_last_number(report)) try_repair(cow);
   } catch (const StoreError&) {
     require(!loads(cow), "what no tool can look at is not loaded");
   } catch (const std::system_error&) {
     // Areas that lie beyond what the device has.
+  } catch (const TooLarge&) {
+  }
+}
+
+std::string printed(std::istream& in) {
+  std::ostringstream out;
+  TextDump sink(out);
+  read_dump(in, sink);
+  return out.str();
+}
+
+void try_text(const std::string& text) {
+  try {
+    std::istringstream in(text);
+    const std::string once = printed(in);
+    std::istringstream again(once);
+    require(printed(again) == once, "what is read and printed is read and printed again");
+  } catch (const DumpError&) {
+    return;
+  }
+  MemoryDevice data(100);
+  Made made;
+  Rebuild rebuild(data, made.make());
+  std::istringstream in(text);
+  try {
+    read_dump(in, rebuild);
   } catch (const std::runtime_error&) {
-    // Larger than a fuzzer has time for.
+    // Chunks that the data does not have.
+  } catch (const TooLarge&) {
+  }
+}
+
+}  // namespace
+}  // namespace dmsnap::fuzz
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  using namespace dmsnap::fuzz;
+  Bytes in({data, size});
+  switch (in.next() % 4) {
+    case 0: try_store(*raw(in)); break;
+    case 1: try_store(*list(in)); break;
+    case 2: try_store(damaged(in)->device()); break;
+    default: try_text(dump_text(in));
   }
   return 0;
 }

@@ -11,7 +11,26 @@ dd if=/dev/urandom of=d/snapshots/snap bs=4K count=40 seek=3333 conv=notrunc sta
 cow=disk.img.dmsnap/snap.cow
 expect_failure 1 "in use" "$DMSNAP" check $cow
 expect_failure 1 "in use" "$DMSNAP" repair $cow out.cow
+expect_failure 1 "in use" "$DMSNAP" repair --force out.txt $cow
+loop=$(losetup --find --show --read-only $cow) # a loop device knows nothing of the lock on its file
+expect_failure 1 "in use" "$DMSNAP" check "$loop"
+above=$(losetup --find --show --read-only "$loop")
+expect_failure 1 "in use" "$DMSNAP" check "$above"
+losetup -d "$above"
 unserve d
+"$DMSNAP" check -q "$loop" || fail "a loop device over a store that nobody uses"
+expect_failure 2 "the same file" "$DMSNAP" repair --force "$loop" $cow
+losetup -d "$loop"
+cp $cow below.cow # nor does a file know of a lock on a loop device over it
+loop=$(losetup --find --show below.cow)
+serve disk.img d --read-only --attach below="$loop"
+"$DMSNAP" check -q below.cow || fail "a store that is only looked at"
+unserve d
+truncate -s 32M other.img
+serve other.img d --attach below="$loop"
+expect_failure 1 "in use" "$DMSNAP" check below.cow
+unserve d
+losetup -d "$loop"
 
 "$DMSNAP" check $cow --origin disk.img > check.txt || fail "$(cat check.txt)"
 grep -q "sound: 680 exceptions" check.txt || fail "$(cat check.txt)"
@@ -42,7 +61,7 @@ LC_ALL=C script -qec "stty cols 132; '$DMSNAP' dump --map $cow" /dev/null < /dev
 script -qec "'$DMSNAP' dump --map --format png $cow; echo status \$?" /dev/null < /dev/null > map.txt
 grep -q "not written to a terminal" map.txt && grep -q "status 2" map.txt || fail "PNG on a terminal: $(cat map.txt)"
 expect_failure 1 "exists already" "$DMSNAP" dump --map -o map.svg $cow
-expect_failure 2 "the COW file itself" "$DMSNAP" dump --map -o $cow --force $cow
+expect_failure 2 "the same file" "$DMSNAP" dump --map -o $cow --force $cow
 expect_failure 2 "text, svg or png" "$DMSNAP" dump --map --format gif $cow
 expect_failure 2 "for --map" "$DMSNAP" dump --origin disk.img $cow
 expect_failure 2 "cannot be combined" "$DMSNAP" dump --map --json $cow
@@ -87,7 +106,7 @@ unserve d
 # what is no store, and outputs that cannot be
 : > empty
 head -c 100000 /dev/urandom > random
-head -c 100000 /dev/zero > blank
+head -c 102400 /dev/zero > blank
 head -c 100000 $cow > short.cow
 for verb in check dump "dump:--map" "repair:out.cow" "diff:disk.img"; do
   rest=${verb#*:}; [ "$rest" != "$verb" ] || rest=
@@ -97,12 +116,27 @@ for verb in check dump "dump:--map" "repair:out.cow" "diff:disk.img"; do
   expect_failure 1 "blank" "$DMSNAP" "${verb%:*}" blank $rest
   expect_failure 1 "No such file" "$DMSNAP" "${verb%:*}" missing $rest
 done
+expect_failure 1 "empty" "$DMSNAP" restore empty new.cow --data $cow
+expect_failure 1 "Is a directory" "$DMSNAP" restore live new.cow --data $cow
+expect_failure 1 "random: line 1" "$DMSNAP" restore random new.cow --data $cow
+[ -z "$(tr -d '\n -~' < err.txt)" ] || fail "bytes of a file that is no dump are shown as they are"
+expect_failure 1 "blank: line 1" "$DMSNAP" restore blank new.cow --data $cow
+loop=$(losetup --find --show --read-only blank)
+expect_failure 1 "no regular file" "$DMSNAP" restore "$loop" new.cow --data $cow
+losetup -d "$loop"
+expect_failure 1 "no regular file" timeout 10 "$DMSNAP" restore /dev/zero new.cow --data $cow
+expect_failure 1 "too long" timeout 10 "$DMSNAP" restore - new.cow --data $cow < /dev/zero
+for data in empty random blank live; do
+  expect_failure 1 "$data" "$DMSNAP" restore dump.txt new.cow --data $data
+done
 status=0; "$DMSNAP" check short.cow > out.txt || status=$?
 [ $status -eq 3 ] || fail "check of a store that was cut off: exit status $status"
 "$DMSNAP" repair short.cow out.cow > out.txt && "$DMSNAP" check -q out.cow || fail "repair of a store that was cut off"
 expect_failure 1 "exists already" "$DMSNAP" repair short.cow out.cow
 expect_failure 1 "exists already" "$DMSNAP" restore dump.txt out.cow --data $cow
-expect_failure 1 "cut off" "$DMSNAP" restore <(echo "dmsnap-dump 1") new.cow --data $cow
+expect_failure 1 "cut off" "$DMSNAP" restore - new.cow --data $cow <<< "dmsnap-dump 1"
+"$DMSNAP" dump $cow | "$DMSNAP" restore - piped.cow --data $cow
+cmp piped.cow $cow || fail "a dump through a pipe"
 expect_failure 2 "--data" "$DMSNAP" restore dump.txt new.cow
 mkdir small && mount -t tmpfs -o size=64K none small
 expect_failure 1 "No space" "$DMSNAP" repair damaged.cow small/out.cow

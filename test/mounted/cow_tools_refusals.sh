@@ -31,6 +31,8 @@ expect 0 "valid 0" dump invalid.cow
 expect 0 '"valid": false' dump --json invalid.cow
 expect 0 "the new one says so too" repair invalid.cow new.cow
 expect 0 "196608 2621440" diff invalid.cow disk.img
+expect 0 "the snapshot is invalid" diff invalid.cow disk.img
+expect 0 "snapshot is invalid" restore dump.txt new.cow --data invalid.cow
 
 # cut off inside area 1 (chunk 258): the list goes on where there is nothing
 head -c $((260 * 4096)) $cow > short.cow
@@ -59,13 +61,14 @@ serve below.cow e --format raw
 truncate -s 1100000 below.cow
 bad=e/origin
 expect 1 "read metadata area 2" check $bad
-expect 1 "read metadata area 2" dump $bad
-expect 1 "read metadata area 2" dump --json $bad
-expect 1 "read metadata area 2" dump --map -o new.cow $bad
+expect 1 "$bad: read metadata area 2" dump $bad
+expect 1 "$bad: read metadata area 2" dump --json $bad
+expect 1 "$bad: read metadata area 2" dump --map -o new.cow $bad
 expect 1 "read metadata area 2" repair $bad new.cow
-expect 1 "read metadata area 2" diff $bad disk.img
-expect 1 "read metadata area 2" diff --exceptions $bad disk.img
-expect 1 "read a data chunk" restore dump.txt new.cow --data $bad
+expect 1 "$bad and disk.img: read metadata area 2" diff $bad disk.img
+expect 1 "$bad and disk.img: read metadata area 2" diff --exceptions $bad disk.img
+expect 1 "$cow and $bad: read the origin" diff $cow $bad
+expect 1 "new.cow of $bad: read a data chunk" restore dump.txt new.cow --data $bad
 expect_failure 1 "before everything was on disk" "$DMSNAP" umount e
 rm e.pid
 
@@ -77,5 +80,9 @@ for verb in "repair $cow" "restore dump.txt --data $cow"; do
   expect 1 "No such file" $verb nowhere/new.cow
 done
 expect 1 "beyond the end" restore --force dump.txt new.txt --data short.cow
+ulimit -S -f 100 # SIGXFSZ would end it before it has cleaned up
+expect 1 "File too large" repair $cow new.cow
+expect 1 "File too large" restore dump.txt new.cow --data $cow
+ulimit -S -f unlimited
 [ "$(cat new.txt)" = precious ] || fail "a file was changed by what failed"
 [ -z "$(find . -maxdepth 1 -name '.new*')" ] || fail "left behind: $(ls -A)"

@@ -51,5 +51,16 @@ TEST_F(Diff, exceptions_are_listed_without_comparing) {
   EXPECT_EQ(all, (std::vector{Extent{Sector(12), 8}, Extent{Sector(40), 1}}));
 }
 
+TEST_F(Diff, doubts_about_the_store_are_told) {
+  const auto ignore = [](const Extent&) {};
+  EXPECT_FALSE(diff_store(store_.device(), origin_, ignore).stale_tail);
+  EXPECT_FALSE(diff_store(store_.device(), origin_, ignore).invalid);
+  store_.redirect(1, 0, 0);  // a hole: entry 2 lies behind it
+  EXPECT_TRUE(diff_store(store_.device(), origin_, ignore).stale_tail);
+  EXPECT_TRUE(list_exceptions(store_.device(), origin_.sectors(), ignore).stale_tail);
+  store_.flip(4, 0);
+  EXPECT_TRUE(diff_store(store_.device(), origin_, ignore).invalid);
+}
+
 }  // namespace
 }  // namespace dmsnap::test

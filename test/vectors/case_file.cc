@@ -57,6 +57,13 @@ Records parse_records(const Json& json) {
   return records;
 }
 
+/// Without the number of the writer, if there are several: each keeps to a part of its own.
+Op parse_op(const std::string& line) {
+  Op op = split(line);
+  if (op.at(0).find_first_not_of("0123456789") == std::string::npos) op.erase(op.begin());
+  return op;
+}
+
 Event parse_event(const Json& json) {
   Event event{.own = parse_record(json)};
   if (json.contains("devices")) event.devices = parse_records(json.at("devices"));
@@ -101,12 +108,10 @@ void check_sum(const Bytes& bytes, const std::string& sum, const std::string& wh
 
 /// Lays what `op` writes to the origin over `image`.
 void apply_origin_write(const Op& op, Bytes& image) {
-  const std::span words(op.data() + (op.at(0).find_first_not_of("0123456789") == std::string::npos ? 1 : 0),
-                        op.data() + op.size());
-  if ((words[0] != "w" && words[0] != "zero") || words[1] != "origin") return;
-  const std::uint64_t size = std::stoull(words[3]);
-  const Bytes data = words[0] == "w" ? stream(std::stoull(words[4]), size) : Bytes(size);
-  std::ranges::copy(data, std::span(image).subspan(std::stoull(words[2]), size).begin());
+  if ((op[0] != "w" && op[0] != "zero") || op[1] != "origin") return;
+  const std::uint64_t size = std::stoull(op[3]);
+  const Bytes data = op[0] == "w" ? stream(std::stoull(op[4]), size) : Bytes(size);
+  std::ranges::copy(data, std::span(image).subspan(std::stoull(op[2]), size).begin());
 }
 
 }  // namespace
@@ -152,7 +157,7 @@ Case read_case(const std::string& name) {
   read.origin_patch_at_start = optional_at<std::string>(origin, "at_start");
   read.snapshot_sectors = optional_at<std::uint64_t>(json, "snapshot_sectors");
   for (const Json& each : json.at("cow")) read.cows.push_back(parse_cow(each, json));
-  for (const Json& each : json.at("ops")) read.ops.push_back(split(each));
+  for (const Json& each : json.at("ops")) read.ops.push_back(parse_op(each));
   for (const Json& each : json.at("events")) read.events.emplace(each.at("op"), parse_event(each));
   if (json.contains("at_start")) read.at_start = parse_start(json.at("at_start"));
   for (const Json& each : json.at("checkpoints")) read.checkpoints.push_back(parse_checkpoint(each));

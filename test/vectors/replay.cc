@@ -53,9 +53,9 @@ Replay::Replay(const Case& described, Blank blank)
 }
 
 bool Replay::supports(const Op& op) {
-  static const std::set<std::string, std::less<>> verbs{"origin-up", "origin-error", "origin-ok", "up",        "down",
-                                                        "cow-error", "cow-ok",       "w",         "zero",      "r",
-                                                        "flush",     "status",       "sums",      "checkpoint"};
+  static const std::set<std::string, std::less<>> verbs{
+      "origin-up", "origin-error", "origin-ok", "up",   "down",       "cow-error", "cow-ok", "w", "zero",
+      "r",         "flush",        "status",    "sums", "checkpoint", "par",       "endpar"};
   return verbs.contains(op[0]) && (op[0] != "up" || op.size() == 4);
 }
 

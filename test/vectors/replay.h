@@ -12,8 +12,8 @@
 
 namespace dmsnap::test {
 
-/// Carries out the ops of a case on our engine, one after the other, each durable before the next begins, and checks
-/// everything that was recorded on the way. Failures are told to GoogleTest.
+/// Carries out the ops of a case on our engine, one after the other, each durable before the next begins (those of
+/// writers side by side, too), and checks everything that was recorded on the way. Failures are told to GoogleTest.
 class Replay {
  public:
   /// What is on COW devices that were zeros when the kernel was given them.

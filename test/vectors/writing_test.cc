@@ -51,8 +51,9 @@ TEST_P(Writing, ops_give_the_kernels_bytes_contents_and_status) {
   const Case described = read_case(GetParam());
   const Difference* const difference = find_difference(described.name);
   Replay replay(described);
-  if (difference != nullptr) replay.leave_out_cows();
+  if (difference != nullptr || !described.repeatable) replay.leave_out_cows();
   replay.run();
+  if (!described.repeatable) return;  // the order of the entries depended on timing: only contents and status count
   for (const CowDevice& cow : described.cows) {
     const Bytes kernels = unpack(described.folder / described.checkpoints.back().cow_files.at(cow.name));
     EXPECT_EQ(differing_chunks(replay.cow(cow.name), kernels, cow.chunk_sectors * sector_bytes),
@@ -95,7 +96,8 @@ std::vector<std::string> replayed_from_zeros() {
   std::erase_if(names, [](const std::string& name) {
     const Case described = read_case(name);
     const auto given = [](const CowDevice& cow) { return cow.file_at_start.has_value(); };
-    return described.type == "N" || find_difference(name) != nullptr || std::ranges::any_of(described.cows, given);
+    return described.type == "N" || !described.repeatable || find_difference(name) != nullptr ||
+           std::ranges::any_of(described.cows, given);
   });
   return names;
 }
@@ -108,7 +110,7 @@ TEST(Vectors, what_is_not_replayed_cannot_be) {
     const Case described = read_case(name);
     const bool supported = std::ranges::all_of(described.ops, Replay::supports);
     const bool opens_alike = find_refusal(name, "start") == nullptr && !blanks_tail(name, "start");
-    if (!supported || !described.repeatable || !opens_alike) expected.insert(name);
+    if (!supported || !opens_alike) expected.insert(name);
   }
   EXPECT_EQ(listed_as_not_replayed(), expected);
 }
