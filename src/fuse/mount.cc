@@ -91,7 +91,7 @@ std::string absolute_mountpoint(const std::string& path) {
   return absolute.get();
 }
 
-Mount::Mount(const SessionOptions& options, const fuse_lowlevel_ops& table, void* operations)
+FuseMount::FuseMount(const SessionOptions& options, const fuse_lowlevel_ops& table, void* operations)
     : mountpoint_(absolute_mountpoint(options.mountpoint)) {
   const FuseMessages messages;
   session_.reset(new_session(options, table, operations));
@@ -104,7 +104,7 @@ Mount::Mount(const SessionOptions& options, const fuse_lowlevel_ops& table, void
                   messages.text().empty() ? "refused by fusermount3, which has said why" : messages.text()));
 }
 
-Mount::~Mount() {
+FuseMount::~FuseMount() {
   MutexLock lock(mutex_);
   if (has_ended()) {
     // By an unmount as a rule; a connection that was broken leaves a mount that answers nothing.
@@ -117,24 +117,24 @@ Mount::~Mount() {
   }
 }
 
-bool Mount::has_ended() const {
+bool FuseMount::has_ended() const {
   pollfd connection{.fd = fuse_session_fd(session_.get()), .events = 0, .revents = 0};
   return ::poll(&connection, 1, 0) == 1 && (connection.revents & POLLERR) != 0;
 }
 
-bool Mount::shows_us() const {
+bool FuseMount::shows_us() const {
   const auto there = device_at(mountpoint_);
   return !there || device_ == 0 || *there == device_;
 }
 
-void Mount::take_out() const {
+void FuseMount::take_out() const {
   if (::umount2(mountpoint_.c_str(), MNT_DETACH | UMOUNT_NOFOLLOW) == 0) return;
   const auto why = last_error();
   if (why == std::errc::operation_not_permitted && run_fusermount(mountpoint_)) return;
   log::error("unmount {}: {}", mountpoint_, why.message());
 }
 
-void Mount::detach() {
+void FuseMount::detach() {
   MutexLock lock(mutex_);
   if (detached_ || has_ended() || !shows_us()) return;
   take_out();
