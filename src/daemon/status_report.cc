@@ -59,7 +59,11 @@ nlohmann::json snapshot_report(const MountedSet& set, const MountedSnapshot& sna
       {"disk_bytes", snapshot.cow->allocated_bytes()},
       {"dm_status", dm_status_line(snapshot)},
   };
-  if (!filesystem.empty()) report["mount_command"] = mount_hint(filesystem, path);
+  const SnapshotState state = snapshot.view->state();
+  if (!filesystem.empty() && state != SnapshotState::invalid) {
+    const bool writable = snapshot.file->writable() && state == SnapshotState::active;
+    report["mount_command"] = mount_hint({.filesystem = filesystem, .path = path, .writable = writable});
+  }
   return report;
 }
 
