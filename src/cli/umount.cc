@@ -25,8 +25,10 @@ namespace {
 std::runtime_error busy(const std::string& mountpoint) {
   std::string who;
   for (const std::string& holder : holders_of(mountpoint)) who += "\n  " + holder;
-  return std::runtime_error(fmt::format("{}: in use{}", mountpoint,
-                                        who.empty() ? " by something that cannot be seen from here" : " by" + who));
+  if (who.empty())
+    return std::runtime_error(mountpoint + ": in use by what this command was started with (its " +
+                              "folder, open files), or by something that cannot be seen from here");
+  return std::runtime_error(mountpoint + ": in use by" + who);
 }
 
 /// A user's mount is undone by the set-uid helper that made it.

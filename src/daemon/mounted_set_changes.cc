@@ -74,7 +74,8 @@ void MountedSet::remove_unopened(const std::string& name) {
 
 std::string MountedSet::busy_message(const MountedSnapshot& snapshot) const {
   std::string who;
-  for (const std::string& holder : holders_of(mountpoint())) who += (who.empty() ? "" : ", ") + holder;
+  const MountedFile file{.name = "snapshots/" + snapshot.record.name, .inode = snapshot.file->id()};
+  for (const std::string& holder : holders_of(mountpoint(), file)) who += (who.empty() ? "" : ", ") + holder;
   return fmt::format("snapshot '{}' is in use ({}): close it first", snapshot.record.name,
                      who.empty() ? "by a process that cannot be seen from here" : who);
 }
