@@ -12,8 +12,8 @@
 
 #include "base/system_error.h"
 #include "base/unique_fd.h"
+#include "cli/ask_mount.h"
 #include "cli/verbs.h"
-#include "control/client.h"
 #include "host/holders.h"
 #include "host/mount_point.h"
 #include "set/record_file.h"
@@ -88,7 +88,7 @@ class Umount final : public Command {
       return done;
     }
     const bool lazy = values.count("lazy") > 0;
-    const auto status = ask(mountpoint, {{"verb", "status"}}).at("status");
+    const auto status = ask_mount(name(), mountpoint, {{"verb", "status"}}).at("status");
     const UniqueFd daemon(static_cast<int>(::syscall(SYS_pidfd_open, status.at("pid").get<pid_t>(), 0)));
     unmount(mountpoint, lazy);
     if (lazy) return done;
