@@ -72,6 +72,13 @@ void MountedSet::remove_unopened(const std::string& name) {
   std::erase_if(unopened_, [&](const Unopened& each) { return each.record.name == name; });
 }
 
+std::string MountedSet::read_only_reason() const {
+  const bool by_missing = read_only() && !options_.read_only;
+  if (by_missing && set_.origin_read_only_reason({}).empty())
+    return "no COW file is missing any more; unmount, and mount again to write";
+  return read_only_reason_;
+}
+
 std::string MountedSet::busy_message(const MountedSnapshot& snapshot) const {
   std::string who;
   const MountedFile file{.name = "snapshots/" + snapshot.record.name, .inode = snapshot.file->id()};
