@@ -17,7 +17,7 @@ class FuseMount {
  public:
   /// Mounts: as root itself, else through fusermount3. `operations` answers the requests that somebody reads from
   /// session(). Throws std::system_error or std::runtime_error, one line for people with libfuse's own words where it
-  /// had some; nothing is mounted then.
+  /// had some; nothing is mounted then. Of two at once on one folder one is refused.
   FuseMount(const SessionOptions& options, const fuse_lowlevel_ops& table, void* operations);
   FuseMount(const FuseMount&) = delete;
   FuseMount& operator=(const FuseMount&) = delete;
