@@ -36,6 +36,9 @@ std::string bare(const std::string& name) {
   return optional_operand(name) ? name.substr(1, name.size() - 2) : name;
 }
 
+/// The name of all words for which there is no operand.
+constexpr auto surplus = "surplus operand";
+
 po::variables_map parse(const Command& command, std::span<const std::string> arguments,
                         const po::options_description& visible) {
   po::options_description all(visible);
@@ -44,6 +47,8 @@ po::variables_map parse(const Command& command, std::span<const std::string> arg
     all.add_options()(bare(name).c_str(), po::value<std::string>());
     positions.add(bare(name).c_str(), 1);
   }
+  all.add_options()(surplus, po::value<std::vector<std::string>>());
+  positions.add(surplus, -1);
   const std::vector<std::string> words(arguments.begin(), arguments.end());
   namespace style = po::command_line_style;
   po::variables_map values;
@@ -55,6 +60,9 @@ po::variables_map parse(const Command& command, std::span<const std::string> arg
             values);
   if (values.count("help")) return values;
   po::notify(values);
+  if (values.count(surplus)) {
+    throw UsageError("'" + values[surplus].as<std::vector<std::string>>().front() + "' is one operand too many");
+  }
   for (const std::string& name : command.operands()) {
     if (!optional_operand(name) && !values.count(name)) throw UsageError(name + " is missing");
   }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include <fmt/format.h>
 
+#include "cli/ask_mount.h"
 #include "cli/size.h"
 #include "cli/verbs.h"
-#include "control/client.h"
 
 namespace dmsnap::cli {
 
@@ -25,7 +25,7 @@ class List final : public Command {
   std::vector<std::string> operands() const override { return {"MOUNTPOINT"}; }
   void describe(po::options_description& options) const override { options.add_options()("json", "print JSON"); }
   int run(const po::variables_map& values, Streams streams) const override {
-    const auto reply = ask(operand(values, "MOUNTPOINT"), {{"verb", "list"}});
+    const auto reply = ask_mount(name(), operand(values, "MOUNTPOINT"), {{"verb", "list"}});
     if (values.count("json")) {
       streams.out << reply["snapshots"].dump(2) << "\n";
       return done;

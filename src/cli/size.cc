@@ -3,7 +3,6 @@
 
 #include <fmt/format.h>
 
-#include <array>
 #include <charconv>
 #include <limits>
 
@@ -13,22 +12,17 @@
 namespace dmsnap::cli {
 
 std::uint64_t parse_size(std::string_view option, std::string_view text) {
-  const auto refuse = [&] {
-    return UsageError(fmt::format("{} '{}': use a number with K, M, G or T behind it, such as 64K", option, text));
-  };
+  const auto refuse = [&](const char* why) { return UsageError(fmt::format("{} '{}': {}", option, text, why)); };
+  constexpr auto other_form = "use a number with K, M, G or T behind it, such as 64K";
+  constexpr auto too_large = "too large: less than 16777216T is possible";
   std::uint64_t number = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (error != std::errc()) throw refuse();
-  std::string_view unit(end, text.size() - static_cast<std::size_t>(end - text.data()));
-  unsigned shift = 0;
-  if (!unit.empty() && unit.front() != 'B') {
-    const auto letter = std::string_view("KMGT").find(static_cast<char>(unit.front() & ~0x20));
-    if (letter == std::string_view::npos) throw refuse();
-    shift = 10 * (static_cast<unsigned>(letter) + 1);
-    unit.remove_prefix(1);
-  }
-  if (!unit.empty() && unit != "B" && unit != "iB") throw refuse();
-  if (number > std::numeric_limits<std::uint64_t>::max() >> shift) throw refuse();
+  if (error == std::errc::invalid_argument) throw refuse(other_form);
+  const std::string_view unit(end, text.size() - static_cast<std::size_t>(end - text.data()));
+  const auto letter = unit.empty() ? 0 : std::string_view("KMGT").find(unit) + 1;
+  if (unit.size() > 1 || (letter == 0 && !unit.empty())) throw refuse(other_form);
+  const std::size_t shift = 10 * letter;
+  if (error != std::errc() || number > std::numeric_limits<std::uint64_t>::max() >> shift) throw refuse(too_large);
   return number << shift;
 }
 
@@ -39,14 +33,6 @@ std::uint32_t parse_chunk_size(std::string_view text) {
     throw UsageError(fmt::format("--chunk-size '{}': use a power of two from 512 to 1G, such as 4K", text));
   }
   return static_cast<std::uint32_t>(sectors);
-}
-
-std::string human_size(std::uint64_t bytes) {
-  static constexpr std::array units{"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
-  auto value = static_cast<double>(bytes);
-  std::size_t unit = 0;
-  for (; value >= 1024 && unit + 1 < units.size(); ++unit) value /= 1024;
-  return unit == 0 ? fmt::format("{} B", bytes) : fmt::format("{:.{}f} {}", value, value < 10 ? 1 : 0, units.at(unit));
 }
 
 }  // namespace dmsnap::cli

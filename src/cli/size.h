@@ -5,15 +5,16 @@
 #include <string>
 #include <string_view>
 
+#include "base/human_size.h"
+
 namespace dmsnap::cli {
 
-/// "4096", "4K", "64M", "1G", "2T" (powers of 1024; B and iB may follow) in bytes. Throws UsageError naming `option`.
+/// "4096", "4K", "64M", "1G", "2T" (powers of 1024) in bytes. Throws UsageError naming `option`.
 std::uint64_t parse_size(std::string_view option, std::string_view text);
 
 /// A chunk size: a power of two from 512 bytes to 1 GiB; in sectors. Throws UsageError.
 std::uint32_t parse_chunk_size(std::string_view text);
 
-/// "1.5 GiB", "12 GiB": one decimal below ten, none above.
-std::string human_size(std::uint64_t bytes);
+using dmsnap::human_size;
 
 }  // namespace dmsnap::cli

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+#include "cli/ask_mount.h"
 #include "cli/verbs.h"
-#include "control/client.h"
 
 namespace dmsnap::cli {
 
@@ -20,7 +20,7 @@ class Status final : public Command {
     if (values.count("dm") && values.count("json")) throw UsageError("--dm and --json exclude each other");
     nlohmann::json request{{"verb", "status"}};
     if (values.count("NAME")) request["name"] = operand(values, "NAME");
-    const auto reply = ask(operand(values, "MOUNTPOINT"), request);
+    const auto reply = ask_mount(name(), operand(values, "MOUNTPOINT"), request);
     if (values.count("json")) {
       streams.out << reply["status"].dump(2) << "\n";
     } else {

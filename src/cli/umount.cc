@@ -12,8 +12,8 @@
 
 #include "base/system_error.h"
 #include "base/unique_fd.h"
+#include "cli/ask_mount.h"
 #include "cli/verbs.h"
-#include "control/client.h"
 #include "host/holders.h"
 #include "host/mount_point.h"
 #include "set/record_file.h"
@@ -25,8 +25,10 @@ namespace {
 std::runtime_error busy(const std::string& mountpoint) {
   std::string who;
   for (const std::string& holder : holders_of(mountpoint)) who += "\n  " + holder;
-  return std::runtime_error(fmt::format("{}: in use{}", mountpoint,
-                                        who.empty() ? " by something that cannot be seen from here" : " by" + who));
+  if (who.empty())
+    return std::runtime_error(mountpoint + ": in use by what this command was started with (its " +
+                              "folder, open files), or by something that cannot be seen from here");
+  return std::runtime_error(mountpoint + ": in use by" + who);
 }
 
 /// A user's mount is undone by the set-uid helper that made it.
@@ -86,7 +88,7 @@ class Umount final : public Command {
       return done;
     }
     const bool lazy = values.count("lazy") > 0;
-    const auto status = ask(mountpoint, {{"verb", "status"}}).at("status");
+    const auto status = ask_mount(name(), mountpoint, {{"verb", "status"}}).at("status");
     const UniqueFd daemon(static_cast<int>(::syscall(SYS_pidfd_open, status.at("pid").get<pid_t>(), 0)));
     unmount(mountpoint, lazy);
     if (lazy) return done;

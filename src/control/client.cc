@@ -21,9 +21,9 @@ UniqueFd open_control(const std::string& mountpoint) {
   if (fd) return fd;
   switch (errno) {
     case ENOENT:
+      throw std::runtime_error(mountpoint + ": no dmsnap mount: 'findmnt -t fuse.dmsnap' lists those that there are");
     case ENOTDIR:
-      throw std::runtime_error(
-          fmt::format("{}: no dmsnap mount: mount one with 'dmsnap mount ORIGIN {}'", mountpoint, mountpoint));
+      throw std::runtime_error(mountpoint + ": no dmsnap mount, but a file: name the folder on which it is mounted");
     case ENOTCONN:
       throw std::runtime_error(
           fmt::format("{}: the daemon behind this mount has died: 'dmsnap umount {}' cleans up, then mount again",

@@ -73,7 +73,7 @@ class MountedSet final : public ExportedTree {
   std::uint64_t size_bytes() const { return origin_device_->size_bytes(); }
   bool read_only() const { return !read_only_reason_.empty(); }
   /// Why nothing can be written, decided when the set is mounted; empty when it can.
-  const std::string& read_only_reason() const { return read_only_reason_; }
+  std::string read_only_reason() const;
   std::uint64_t held_bytes() const { return origin_.held_bytes(); }
   /// Of the filesystem in the image, as blkid names it; empty when there is none.
   std::string filesystem() const;

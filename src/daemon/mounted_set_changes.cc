@@ -72,9 +72,17 @@ void MountedSet::remove_unopened(const std::string& name) {
   std::erase_if(unopened_, [&](const Unopened& each) { return each.record.name == name; });
 }
 
+std::string MountedSet::read_only_reason() const {
+  const bool by_missing = read_only() && !options_.read_only;
+  if (by_missing && set_.origin_read_only_reason({}).empty())
+    return "no COW file is missing any more; unmount, and mount again to write";
+  return read_only_reason_;
+}
+
 std::string MountedSet::busy_message(const MountedSnapshot& snapshot) const {
   std::string who;
-  for (const std::string& holder : holders_of(mountpoint())) who += (who.empty() ? "" : ", ") + holder;
+  const MountedFile file{.name = "snapshots/" + snapshot.record.name, .inode = snapshot.file->id()};
+  for (const std::string& holder : holders_of(mountpoint(), file)) who += (who.empty() ? "" : ", ") + holder;
   return fmt::format("snapshot '{}' is in use ({}): close it first", snapshot.record.name,
                      who.empty() ? "by a process that cannot be seen from here" : who);
 }

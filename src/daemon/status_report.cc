@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include "base/human_size.h"
 #include "daemon/mounted_set.h"
 #include "host/filesystem.h"
 
@@ -25,12 +26,6 @@ double full_percent(const StoreUsage& usage) {
   if (usage.allocated <= usage.metadata) return 0;
   if (usage.allocated >= usage.total) return 100;
   return 100.0 * static_cast<double>(usage.allocated) / static_cast<double>(usage.total);
-}
-
-std::string bytes_text(std::uint64_t bytes) {
-  if (bytes < 10 * 1024) return fmt::format("{} B", bytes);
-  if (bytes < std::uint64_t{10} << 20) return fmt::format("{} KiB", bytes >> 10);
-  return fmt::format("{} MiB", bytes >> 20);
 }
 
 }  // namespace
@@ -59,7 +54,11 @@ nlohmann::json snapshot_report(const MountedSet& set, const MountedSnapshot& sna
       {"disk_bytes", snapshot.cow->allocated_bytes()},
       {"dm_status", dm_status_line(snapshot)},
   };
-  if (!filesystem.empty()) report["mount_command"] = mount_hint(filesystem, path);
+  const SnapshotState state = snapshot.view->state();
+  if (!filesystem.empty() && state != SnapshotState::invalid) {
+    const bool writable = snapshot.file->writable() && state == SnapshotState::active;
+    report["mount_command"] = mount_hint({.filesystem = filesystem, .path = path, .writable = writable});
+  }
   return report;
 }
 
@@ -96,29 +95,29 @@ std::string status_text(const MountedSet& set, const MountedSnapshot& snapshot) 
   const StoreUsage usage = snapshot.store->usage();
   const std::uint64_t data = usage.allocated > usage.metadata ? usage.allocated - usage.metadata : 0;
   std::string text = fmt::format("{:<24} {:<9} {} copied of {} ({:.1f}% full), chunks of {}, {}\n",
-                                 snapshot.record.name, state_word(snapshot), bytes_text(data * sector_bytes),
-                                 bytes_text(set.size_bytes()), full_percent(usage),
-                                 bytes_text(snapshot.store->geometry().chunk_bytes()), snapshot.store->type_name());
+                                 snapshot.record.name, state_word(snapshot), human_size(data * sector_bytes),
+                                 human_size(set.size_bytes()), full_percent(usage),
+                                 human_size(snapshot.store->geometry().chunk_bytes()), snapshot.store->type_name());
   if (const std::string reason = snapshot.view->reason(); !reason.empty()) text += "  " + reason + "\n";
   return text;
 }
 
 std::string status_text(const MountedSet& set) {
   const std::string filesystem = set.filesystem();
-  std::string text = fmt::format("origin      {} ({}{}{})\n", set.origin_name(), bytes_text(set.size_bytes()),
+  std::string text = fmt::format("origin      {} ({}{}{})\n", set.origin_name(), human_size(set.size_bytes()),
                                  filesystem.empty() ? "" : ", ", filesystem);
   const std::string store = set.store_path();
   text += fmt::format("mounted on  {}, process {}\nstore       {}\n", set.mountpoint(), ::getpid(),
                       store.empty() ? "none" : store);
   if (set.read_only()) text += fmt::format("read-only   {}\n", set.read_only_reason());
-  text += fmt::format("held        {} wait for their copies\n", bytes_text(set.held_bytes()));
+  text += fmt::format("held        {} wait for their copies\n", human_size(set.held_bytes()));
   if (!set.setup().io_flusher)
-    text += "note        no PR_SET_IO_FLUSHER (needs CAP_SYS_RESOURCE): avoid it under heavy memory pressure\n";
+    text += "note        can hang when memory runs out: PR_SET_IO_FLUSHER is not permitted (needs CAP_SYS_RESOURCE)\n";
   const auto snapshots = set.snapshots();
-  text += fmt::format("snapshots   {}\n", snapshots.size());
+  const auto unopened = set.unopened();
+  text += fmt::format("snapshots   {}\n", snapshots.size() + unopened.size());
   for (const auto& snapshot : snapshots) text += "  " + status_text(set, *snapshot);
-  for (const auto& [record, why] : set.unopened())
-    text += fmt::format("  {:<24} cannot be shown: {}\n", record.name, why);
+  for (const auto& [record, why] : unopened) text += fmt::format("  {:<24} cannot be shown: {}\n", record.name, why);
   return text;
 }
 

@@ -81,8 +81,11 @@ void Operations::fsync(Reply reply, fuse_ino_t /*inode*/, int /*data_only*/, fus
   HandleTable::at(*file).sync(std::move(reply));
 }
 
-void Operations::fallocate(Reply reply, fuse_ino_t /*inode*/, int /*mode*/, off_t /*offset*/, off_t /*length*/,
+void Operations::fallocate(Reply reply, fuse_ino_t /*inode*/, int mode, off_t /*offset*/, off_t /*length*/,
                            fuse_file_info* /*file*/) {
+  // Room is not taken ahead here. For "not supported" glibc's posix_fallocate writes to every block instead, which
+  // would copy the whole image into each snapshot.
+  if (mode == 0) return std::move(reply).error(std::errc::invalid_argument);
   // Never success without zeros: a loop device promises them to its filesystem. Refused so, it writes them itself.
   std::move(reply).error(std::errc::operation_not_supported);
 }

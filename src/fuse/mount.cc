@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "fuse/mount.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <poll.h>
 #include <spawn.h>
+#include <sys/file.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -18,11 +20,37 @@
 
 #include "base/log.h"
 #include "base/system_error.h"
+#include "base/unique_fd.h"
 #include "fuse/fuse_log.h"
 
 namespace dmsnap {
 
 namespace {
+
+/// Asks nobody but the kernel: the daemon behind a mount may not serve it yet.
+void refuse_mount_root(int at, const std::string& path, const std::string& mountpoint) {
+  struct statx s {};
+  const int flags = AT_EMPTY_PATH | AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT;
+  if (::statx(at, path.c_str(), flags, 0, &s) != 0) throw_errno("mount point " + mountpoint);
+  if ((s.stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0) {
+    throw std::runtime_error(
+        fmt::format("mount point {}: something else has just been mounted on it; name another folder", mountpoint));
+  }
+}
+
+/// Two daemons that find a folder free at the same time would mount on top of each other: one waits here, and is
+/// refused. The turn is over when it is destroyed. Where a folder cannot be locked everybody has a turn.
+UniqueFd turn_to_mount(const std::string& mountpoint) {
+  const UniqueFd folder(::open(mountpoint.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!folder) throw_errno("mount point " + mountpoint);
+  refuse_mount_root(folder.get(), "", mountpoint);
+  // The folder itself, whatever is mounted on it by now.
+  UniqueFd turn(::openat(folder.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  while (turn && ::flock(turn.get(), LOCK_EX) != 0 && errno == EINTR) {
+  }
+  refuse_mount_root(AT_FDCWD, mountpoint, mountpoint);
+  return turn;
+}
 
 /// Never asks the daemon, which may be the one that asks.
 std::optional<dev_t> device_at(const std::string& path) {
@@ -85,14 +113,16 @@ std::string absolute_mountpoint(const std::string& path) {
   const std::unique_ptr<char, decltype(&std::free)> absolute(::realpath(path.c_str(), nullptr), &std::free);
   if (!absolute) throw_errno("mount point " + path);
   // The kernel would mount on a file, too.
-  struct stat s {};
-  if (::stat(absolute.get(), &s) != 0) throw_errno("mount point " + path);
-  if (!S_ISDIR(s.st_mode)) throw std::system_error(errc(std::errc::not_a_directory), "mount point " + path);
+  struct statx s {};
+  const int flags = AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT;
+  if (::statx(AT_FDCWD, absolute.get(), flags, STATX_TYPE, &s) != 0) throw_errno("mount point " + path);
+  if (!S_ISDIR(s.stx_mode)) throw std::system_error(errc(std::errc::not_a_directory), "mount point " + path);
   return absolute.get();
 }
 
-Mount::Mount(const SessionOptions& options, const fuse_lowlevel_ops& table, void* operations)
+FuseMount::FuseMount(const SessionOptions& options, const fuse_lowlevel_ops& table, void* operations)
     : mountpoint_(absolute_mountpoint(options.mountpoint)) {
+  const UniqueFd turn = turn_to_mount(mountpoint_);
   const FuseMessages messages;
   session_.reset(new_session(options, table, operations));
   if (session_ && fuse_session_mount(session_.get(), mountpoint_.c_str()) == 0) {
@@ -104,7 +134,7 @@ Mount::Mount(const SessionOptions& options, const fuse_lowlevel_ops& table, void
                   messages.text().empty() ? "refused by fusermount3, which has said why" : messages.text()));
 }
 
-Mount::~Mount() {
+FuseMount::~FuseMount() {
   MutexLock lock(mutex_);
   if (has_ended()) {
     // By an unmount as a rule; a connection that was broken leaves a mount that answers nothing.
@@ -117,24 +147,24 @@ Mount::~Mount() {
   }
 }
 
-bool Mount::has_ended() const {
+bool FuseMount::has_ended() const {
   pollfd connection{.fd = fuse_session_fd(session_.get()), .events = 0, .revents = 0};
   return ::poll(&connection, 1, 0) == 1 && (connection.revents & POLLERR) != 0;
 }
 
-bool Mount::shows_us() const {
+bool FuseMount::shows_us() const {
   const auto there = device_at(mountpoint_);
   return !there || device_ == 0 || *there == device_;
 }
 
-void Mount::take_out() const {
+void FuseMount::take_out() const {
   if (::umount2(mountpoint_.c_str(), MNT_DETACH | UMOUNT_NOFOLLOW) == 0) return;
   const auto why = last_error();
   if (why == std::errc::operation_not_permitted && run_fusermount(mountpoint_)) return;
   log::error("unmount {}: {}", mountpoint_, why.message());
 }
 
-void Mount::detach() {
+void FuseMount::detach() {
   MutexLock lock(mutex_);
   if (detached_ || has_ended() || !shows_us()) return;
   take_out();

@@ -13,16 +13,16 @@
 namespace dmsnap {
 
 /// A libfuse session that is mounted from construction on, and is not when it is gone.
-class Mount {
+class FuseMount {
  public:
   /// Mounts: as root itself, else through fusermount3. `operations` answers the requests that somebody reads from
   /// session(). Throws std::system_error or std::runtime_error, one line for people with libfuse's own words where it
-  /// had some; nothing is mounted then.
-  Mount(const SessionOptions& options, const fuse_lowlevel_ops& table, void* operations);
-  Mount(const Mount&) = delete;
-  Mount& operator=(const Mount&) = delete;
+  /// had some; nothing is mounted then. Of two at once on one folder one is refused.
+  FuseMount(const SessionOptions& options, const fuse_lowlevel_ops& table, void* operations);
+  FuseMount(const FuseMount&) = delete;
+  FuseMount& operator=(const FuseMount&) = delete;
   /// Ends the connection; open files get ENOTCONN from then on.
-  ~Mount();
+  ~FuseMount();
 
   fuse_session& session() { return *session_; }
 

@@ -20,7 +20,7 @@ struct Session::Parts {
         invalidator(mount.session()) {}
 
   Operations operations;
-  Mount mount;
+  FuseMount mount;
   RequestLoop loop;
   CacheInvalidator invalidator;
 };

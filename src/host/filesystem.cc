@@ -36,6 +36,15 @@ std::string shell_word(const std::string& text) {
   return quoted + "'";
 }
 
+/// A journal that needs to be replayed makes even a read-only mount fail where nothing can be written.
+std::string options_for(const std::string& filesystem, bool writable) {
+  if (filesystem == "xfs") return writable ? "loop,nouuid" : "loop,ro,norecovery,nouuid";
+  if (writable) return "loop";
+  if (filesystem == "ext3" || filesystem == "ext4") return "loop,ro,noload";
+  if (filesystem == "btrfs") return "loop,ro,rescue=nologreplay";
+  return "loop,ro";
+}
+
 }  // namespace
 
 std::string filesystem_type(int fd, std::uint64_t offset, std::uint64_t bytes) {
@@ -54,18 +63,16 @@ std::string filesystem_type(int fd, std::uint64_t offset, std::uint64_t bytes) {
   return type;
 }
 
-std::string mount_hint(const std::string& type, const std::string& path, const std::string& release) {
-  const std::string image = shell_word(path);
-  if (type == "xfs") return "mount -o loop,nouuid " + image + " DIRECTORY";
-  if (type == "btrfs" && !btrfs_mounts_twins(release)) {
-    return "mount -o loop " + image + " DIRECTORY (unmount the origin first: Linux before 6.7 cannot mount both)";
-  }
-  return "mount -o loop " + image + " DIRECTORY";
+std::string mount_hint(const SnapshotImage& image, const std::string& release) {
+  const std::string command =
+      "mount -o " + options_for(image.filesystem, image.writable) + " " + shell_word(image.path) + " DIRECTORY";
+  if (image.filesystem != "btrfs" || btrfs_mounts_twins(release)) return command;
+  return command + " (unmount the origin first: Linux before 6.7 cannot mount both)";
 }
 
-std::string mount_hint(const std::string& type, const std::string& path) {
+std::string mount_hint(const SnapshotImage& image) {
   utsname system{};
-  return mount_hint(type, path, ::uname(&system) == 0 ? system.release : "");
+  return mount_hint(image, ::uname(&system) == 0 ? system.release : "");
 }
 
 }  // namespace dmsnap

@@ -11,10 +11,17 @@ namespace dmsnap {
 /// `fd`.
 std::string filesystem_type(int fd, std::uint64_t offset = 0, std::uint64_t bytes = 0);
 
-/// The command that loop-mounts a snapshot of an image with this filesystem beside its origin: both carry the same
-/// UUID. `path` is quoted for the shell as needed.
-std::string mount_hint(const std::string& type, const std::string& path);
+/// A snapshot's file and the filesystem in it.
+struct SnapshotImage {
+  std::string filesystem;
+  std::string path;
+  bool writable = true;
+};
+
+/// The command that loop-mounts a snapshot beside its origin: both carry the same UUID, and the journal may have to be
+/// replayed, which writes. The path is quoted for the shell as needed.
+std::string mount_hint(const SnapshotImage& image);
 /// As above for a Linux of that release ("6.1.0-18-amd64").
-std::string mount_hint(const std::string& type, const std::string& path, const std::string& release);
+std::string mount_hint(const SnapshotImage& image, const std::string& release);
 
 }  // namespace dmsnap

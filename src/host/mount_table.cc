@@ -25,6 +25,21 @@ std::string unescape(std::string_view text) {
   return plain;
 }
 
+namespace {
+
+/// "rw,user_id=1000,group_id=1000,..."
+std::optional<uid_t> user_in(const std::string& options) {
+  constexpr std::string_view name = "user_id=";
+  const auto at = options.starts_with(name) ? 0 : options.find("," + std::string(name));
+  uid_t user = 0;
+  if (at == std::string::npos || std::sscanf(options.c_str() + options.find('=', at), "=%u", &user) != 1) {
+    return std::nullopt;
+  }
+  return user;
+}
+
+}  // namespace
+
 std::optional<Mount> parse_mount(std::string_view line) {
   std::istringstream words{std::string(line)};
   const std::vector<std::string> fields{std::istream_iterator<std::string>(words), {}};
@@ -36,7 +51,8 @@ std::optional<Mount> parse_mount(std::string_view line) {
   return Mount{.device = makedev(major, minor),
                .point = unescape(fields[4]),
                .type = unescape(separator[1]),
-               .source = unescape(separator[2])};
+               .source = unescape(separator[2]),
+               .user = fields.end() - separator > 3 ? user_in(separator[3]) : std::nullopt};
 }
 
 std::vector<Mount> mount_table() {

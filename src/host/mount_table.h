@@ -19,6 +19,7 @@ struct Mount {
   std::string point;  ///< absolute path
   std::string type;   ///< "ext4", "fuse.dmsnap"
   std::string source;
+  std::optional<uid_t> user;  ///< of a FUSE mount: whose it is, and who alone may use it unless allow_other is set
 };
 
 /// Every mount of this mount namespace, in the order in which they were made. Asks no filesystem, so it never hangs.

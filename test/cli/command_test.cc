@@ -103,6 +103,8 @@ TEST_F(CommandTest, a_wrong_command_line_is_2_with_a_pointer_to_the_help_and_run
 TEST_F(CommandTest, what_is_missing_or_unknown_is_named) {
   run({"probe"});
   EXPECT_NE(err_.find("FROM is missing"), std::string::npos) << err_;
+  run({"probe", "a", "b", "c", "d"});
+  EXPECT_NE(err_.find("'c' is one operand too many"), std::string::npos) << err_;
   run({"probe", "a", "--nosuch"});
   EXPECT_NE(err_.find("--nosuch"), std::string::npos) << err_;
 }

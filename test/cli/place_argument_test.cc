@@ -25,7 +25,7 @@ TEST(PlaceArgument, parts_follow_the_path_in_bytes_or_larger_units) {
   const Place one = parse_place("disk.raw@1M+16K");
   EXPECT_EQ(one.path, "disk.raw");
   EXPECT_EQ(one.parts, (std::vector{Extent{Sector(2048), 32}}));
-  const Place two = parse_place("/x/a@b.raw@512+1024@0+4KiB");
+  const Place two = parse_place("/x/a@b.raw@512+1024@0+4K");
   EXPECT_EQ(two.path, "/x/a@b.raw");
   EXPECT_EQ(two.parts, (std::vector{Extent{Sector(1), 2}, Extent{Sector(0), 8}}));
   EXPECT_EQ(two.text(), "/x/a@b.raw@512+1024@0+4096");

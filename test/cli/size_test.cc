@@ -24,17 +24,11 @@ std::string refusal(Parse parse) {
 TEST(Size, a_number_is_bytes_and_a_letter_a_power_of_1024) {
   EXPECT_EQ(parse_size("--held", "0"), 0U);
   EXPECT_EQ(parse_size("--held", "4096"), 4096U);
-  EXPECT_EQ(parse_size("--held", "4096B"), 4096U);
+  EXPECT_EQ(parse_size("--held", "0004096"), 4096U);
   EXPECT_EQ(parse_size("--held", "4K"), one << 12);
   EXPECT_EQ(parse_size("--held", "3M"), 3 * (one << 20));
   EXPECT_EQ(parse_size("--held", "1G"), one << 30);
   EXPECT_EQ(parse_size("--held", "2T"), one << 41);
-}
-
-TEST(Size, the_letter_may_be_small_and_followed_by_B_or_iB) {
-  for (const std::string text : {"4k", "4KB", "4KiB", "4kB", "4kiB", "4096", "0004K"}) {
-    EXPECT_EQ(parse_size("--held", text), 4096U) << text;
-  }
 }
 
 TEST(Size, junk_is_refused_by_option_and_text) {
@@ -49,6 +43,10 @@ TEST(Size, junk_is_refused_by_option_and_text) {
                                  "4 K",
                                  "4K ",
                                  "4KK",
+                                 "4k",
+                                 "4B",
+                                 "4KB",
+                                 "4KiB",
                                  "4KMB",
                                  "4X",
                                  "4P",
@@ -83,7 +81,8 @@ TEST(Size, the_largest_number_is_taken_and_one_more_is_refused) {
   EXPECT_EQ(parse_size("--held", "16777215T"), ~std::uint64_t{0} - ((one << 40) - 1));
   for (const std::string text : {"18446744073709551616", "18014398509481984K", "17592186044416M", "17179869184G",
                                  "16777216T", "99999999999999999999999"}) {
-    EXPECT_FALSE(refusal([&] { parse_size("--held", text); }).empty()) << text;
+    EXPECT_EQ(refusal([&] { parse_size("--held", text); }),
+              "--held '" + text + "': too large: less than 16777216T is possible");
   }
 }
 
@@ -95,7 +94,7 @@ TEST(Size, only_the_given_text_is_read) {
 TEST(ChunkSize, a_power_of_two_is_taken_in_sectors) {
   EXPECT_EQ(parse_chunk_size("512"), 1U);
   EXPECT_EQ(parse_chunk_size("4K"), 8U);
-  EXPECT_EQ(parse_chunk_size("16KiB"), 32U);
+  EXPECT_EQ(parse_chunk_size("16K"), 32U);
   EXPECT_EQ(parse_chunk_size("1G"), 1U << 21);
 }
 

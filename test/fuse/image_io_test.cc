@@ -98,11 +98,19 @@ TEST_F(image_io, punch_hole_is_refused_not_ignored) {
   MountedTree m;
   const auto fd = m.open("origin");
   m.tree.image().set_content(0, std::string(8192, 'A'));
-  for (const int mode : {FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE,
-                         FALLOC_FL_ZERO_RANGE, 0}) {
+  for (const int mode :
+       {FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE, FALLOC_FL_ZERO_RANGE}) {
     EXPECT_EQ(outcome(::fallocate(fd.get(), mode, 0, 4096)), EOPNOTSUPP) << mode;
   }
   EXPECT_EQ(read_at(fd, 8192, 0), std::string(8192, 'A'));
+}
+
+TEST_F(image_io, posix_fallocate_is_refused_and_writes_nothing_instead) {
+  MountedTree m;
+  const auto fd = m.open("origin");
+  m.tree.image().fail_next(errc(std::errc::io_error));
+  EXPECT_EQ(::posix_fallocate(fd.get(), 0, 8192), EINVAL);
+  EXPECT_EQ(write_at(fd, "x", 0), -1) << "the write that fails had not come before";
 }
 
 TEST_F(image_io, errors_of_ours_are_eio_and_errno_values_stay) {

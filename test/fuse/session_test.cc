@@ -3,7 +3,9 @@
 
 #include <sys/mount.h>
 
+#include <array>
 #include <future>
+#include <latch>
 #include <memory>
 
 #include "fuse/mounted_tree.h"
@@ -95,6 +97,31 @@ TEST_F(session, a_mount_made_there_after_the_end_is_left_alone) {
   first.reset();
   EXPECT_EQ(outcome(::access((folder.path() + "/origin").c_str(), F_OK)), 0);
   second.detach();
+}
+
+TEST_F(session, of_two_that_mount_on_one_folder_at_once_one_does) {
+  for (int round = 0; round < 20; ++round) {
+    const TempFolder folder;
+    MemoryTree tree(4096);
+    EchoControl control;
+    std::latch start(2);
+    std::array<std::unique_ptr<Session>, 2> sessions;
+    std::array<std::string, 2> refused;
+    const auto mount = [&](std::size_t which) {
+      start.arrive_and_wait();
+      try {
+        sessions[which] = std::make_unique<Session>(tree, control, SessionOptions{.mountpoint = folder.path()});
+      } catch (const std::runtime_error& why) {
+        refused[which] = why.what();
+      }
+    };
+    std::jthread first([&] { mount(0); });
+    std::jthread second([&] { mount(1); });
+    first.join();
+    second.join();
+    EXPECT_NE(sessions[0] == nullptr, sessions[1] == nullptr);
+    EXPECT_NE((refused[0] + refused[1]).find("just been mounted on it"), std::string::npos) << refused[0] + refused[1];
+  }
 }
 
 TEST_F(session, detach_leaves_alone_what_was_mounted_there_later) {

@@ -83,7 +83,9 @@ TEST(MountTable, a_line_is_taken_apart) {
   EXPECT_EQ(mount->point, "/mnt/a b");
   EXPECT_EQ(mount->type, "fuse.dmsnap");
   EXPECT_EQ(mount->source, "/x\\y");
-  EXPECT_TRUE(parse_mount("36 35 0:5 / / rw - tmpfs none rw"));
+  EXPECT_EQ(mount->user, 0U);
+  EXPECT_EQ(parse_mount("36 35 0:5 / / rw - fuse x rw,group_id=7,user_id=1000")->user, 1000U);
+  EXPECT_EQ(parse_mount("36 35 0:5 / / rw - tmpfs none rw")->user, std::nullopt);
   for (const char* bad :
        {"", "-", "36 35 98:1 / /mnt rw", "36 35 x / /mnt rw - ext4 /dev/x rw", "36 35 98:1 / /mnt rw - ext4"}) {
     EXPECT_FALSE(parse_mount(bad)) << bad;

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 # The daemon is killed in the middle of a write load, again and again: after mounting again every flushed write is there,
-# and every snapshot shows exactly its frozen content.
+# in the origin and in the snapshot that is written, and every other snapshot shows exactly its frozen content.
 . "$(dirname "$0")/functions.sh"
 rounds=${DMSNAP_KILLS:-50}
 truncate -s 24M disk.img
@@ -15,6 +15,10 @@ for round in $(seq 1 "$rounds"); do
     python3 "$source_folder/kill_load.py" freeze d "snap$round" state
     chunk=$((512 << (round / 5 % 8)))
     "$DMSNAP" create d "snap$round" --chunk-size "$chunk" 2> /dev/null > out.txt
+    # A new one each time: its chunks have no copy yet.
+    python3 "$source_folder/kill_load.py" adopt d "written$round" state
+    "$DMSNAP" create d "written$round" --chunk-size "$chunk" 2> /dev/null > out.txt
+    [ "$round" -eq 1 ] || "$DMSNAP" remove d "written$((round - 5))"
     if [ "$round" -gt 20 ]; then
       "$DMSNAP" remove d "snap$((round - 20))"
       rm "state/frozen.snap$((round - 20))"

@@ -61,6 +61,23 @@ daemon_of d > d.pid
 expect_failure 1 "" dd if=/dev/zero of=d/origin bs=512 count=1 conv=notrunc
 unserve d
 
+# mount(8) and umount(8) find the helpers by themselves, here in a /usr/sbin that only this test sees
+cat > helpers.sh << 'SCRIPT'
+mount -t tmpfs none old
+mkdir old/upper old/work
+for helper in mount umount; do ln -s "$DMSNAP" old/upper/$helper.fuse.dmsnap; done
+mount -t overlay -o lowerdir=/usr/sbin,upperdir=old/upper,workdir=old/work none /usr/sbin
+mount -t fuse.dmsnap -o "log-file=$PWD/log" disk.img d
+"$DMSNAP" status d --json | jq .pid > d.pid
+yes helped | head -c 100000 | dd of=d/origin bs=1000 conv=notrunc status=none
+umount d
+SCRIPT
+unshare --mount bash -eu helpers.sh || fail "mount(8) or umount(8) with the helpers installed"
+gone "$(cat d.pid)" || fail "umount(8) returned before the daemon was gone"
+rm d.pid
+closed "umount(8)"
+yes helped | head -c 100000 | cmp -n 100000 - disk.img || fail "umount(8): what was written is not in the image"
+
 # dead mount points are cleaned up
 serve disk.img d
 kill -9 "$(cat d.pid)"

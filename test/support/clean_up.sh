@@ -11,16 +11,17 @@ clean_up() {
     fi
   done
   for _ in 1 2 3; do
-    while read -r mount; do
-      echo "left behind: mount $mount"
-      left=1
-      umount -l -i "$mount"
-    done < <(findmnt -rn -o TARGET | grep -F "$folder/" | sort -r)
+    # Before the mounts: a file of a mount that is gone has no path any more. A busy one goes with its last user.
     while read -r loop; do
       echo "left behind: $loop"
       left=1
       losetup -d "$loop"
     done < <(losetup -ln -O NAME,BACK-FILE | grep -F "$folder/" | awk '{print $1}')
+    while read -r mount; do
+      echo "left behind: mount $mount"
+      left=1
+      umount -l -i "$mount"
+    done < <(findmnt -rn -o TARGET | grep -F "$folder/" | sort -r)
   done
   rm -rf --one-file-system "$folder"
   return $left
