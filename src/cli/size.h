@@ -16,4 +16,7 @@ std::uint32_t parse_chunk_size(std::string_view text);
 /// "1.5 GiB", "12 GiB": one decimal below ten, none above.
 std::string human_size(std::uint64_t bytes);
 
+/// "1 run", "2 runs".
+std::string counted(std::uint64_t number, std::string_view what);
+
 }  // namespace dmsnap::cli
