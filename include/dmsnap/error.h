@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #pragma once
 
+#include <cstdint>
 #include <stdexcept>
 #include <string>
 #include <system_error>
@@ -21,6 +22,23 @@ std::error_code make_error_code(Error e);
 class StoreError : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;
+};
+
+/// A header that nobody can use.
+class HeaderError : public StoreError {
+ public:
+  HeaderError(const std::string& what, std::uint64_t byte) : StoreError(what), byte_(byte) {}
+  /// Of the field, on the COW device.
+  std::uint64_t byte() const { return byte_; }
+
+ private:
+  std::uint64_t byte_;
+};
+
+/// A COW device that cannot be read. `what()` says which part of it, and why.
+class ReadError : public std::system_error {
+ public:
+  using std::system_error::system_error;
 };
 
 /// A device on which there is no store at all.

@@ -11,6 +11,8 @@ namespace dmsnap {
 
 /// A sector is 512 bytes, always, whatever the device's block size.
 inline constexpr std::uint64_t sector_bytes = 512;
+/// No device and no file has more: offsets end at 8 EiB.
+inline constexpr std::uint64_t max_device_sectors = std::uint64_t{1} << 54;
 
 /// A place on a device. Positions of different kinds do not mix; differences are plain numbers.
 template <class Tag>

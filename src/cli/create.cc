@@ -5,6 +5,7 @@
 
 #include "base/system_error.h"
 #include "base/unique_fd.h"
+#include "cli/json_output.h"
 #include "cli/size.h"
 #include "cli/verbs.h"
 #include "control/client.h"
@@ -48,7 +49,7 @@ class Create final : public Command {
     sync_mappings(mountpoint);
     const auto reply = ask(mountpoint, request);
     if (values.count("json")) {
-      streams.out << reply["snapshot"].dump(2) << "\n";
+      print_json(streams.out, reply["snapshot"]);
       return done;
     }
     streams.out << fmt::format("{}/snapshots/{}\n", mountpoint, request["name"].get<std::string>());

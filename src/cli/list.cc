@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include "cli/ask_mount.h"
+#include "cli/json_output.h"
 #include "cli/size.h"
 #include "cli/verbs.h"
 
@@ -27,7 +28,7 @@ class List final : public Command {
   int run(const po::variables_map& values, Streams streams) const override {
     const auto reply = ask_mount(name(), operand(values, "MOUNTPOINT"), {{"verb", "list"}});
     if (values.count("json")) {
-      streams.out << reply["snapshots"].dump(2) << "\n";
+      print_json(streams.out, reply["snapshots"]);
       return done;
     }
     if (reply["snapshots"].empty()) {

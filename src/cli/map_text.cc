@@ -30,10 +30,6 @@ std::string percent(std::uint64_t part, std::uint64_t whole) {
   return tenths == 0 ? "less than 0.1%" : fmt::format("{}.{}%", tenths / 10, tenths % 10);
 }
 
-std::string count(std::uint64_t number, std::string_view what) {
-  return fmt::format("{} {}{}", number, what, number == 1 ? "" : "s");
-}
-
 }  // namespace
 
 std::vector<std::string> map_caption(const StoreMap& store, std::string_view name) {
@@ -45,9 +41,9 @@ std::vector<std::string> map_caption(const StoreMap& store, std::string_view nam
   } else {
     lines.push_back(fmt::format("{}: {} {}, chunks of {}, {}, {} copied", name,
                                 store.size_known ? "image of" : "the image's first", human_size(map.image_bytes()),
-                                chunk, count(map.exceptions(), "exception"),
+                                chunk, counted(map.exceptions(), "exception"),
                                 percent(map.exceptions(), map.image_chunks())));
-    lines.push_back(fmt::format("one cell is {} ({})", count(map.cell_chunks(), "chunk"),
+    lines.push_back(fmt::format("one cell is {} ({})", counted(map.cell_chunks(), "chunk"),
                                 human_size(map.cell_chunks() * map.geometry().chunk_bytes())));
   }
   if (!store.size_known)

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <utility>
 
 namespace dmsnap::cli {
 
@@ -15,13 +16,16 @@ constexpr std::uint64_t width = 40;
 }  // namespace
 
 ProgressBar::ProgressBar(std::ostream& err)
-    : err_(err),
-      terminal_(::isatty(STDERR_FILENO) == 1),
-      next_(std::chrono::steady_clock::now() + std::chrono::seconds(1)) {}
+    : ProgressBar(err, ::isatty(STDERR_FILENO) == 1, std::chrono::steady_clock::now) {}
+
+ProgressBar::ProgressBar(std::ostream& err, bool wanted, Clock now)
+    : err_(err), wanted_(wanted), now_(std::move(now)), next_(now_() + std::chrono::seconds(1)) {}
 
 void ProgressBar::operator()(std::uint64_t done, std::uint64_t total) {
-  if (!terminal_ || std::chrono::steady_clock::now() < next_) return;
-  next_ = std::chrono::steady_clock::now() + std::chrono::milliseconds(100);
+  if (!wanted_) return;
+  const auto now = now_();
+  if (now < next_) return;
+  next_ = now + std::chrono::milliseconds(100);
   const std::uint64_t percent = total == 0 ? 0 : std::min<std::uint64_t>(100, done * 100 / total);
   const std::uint64_t filled = percent * width / 100;
   err_ << fmt::format("\r[{:=<{}}{:{}}] {:3} %", "", filled, "", width - filled, percent) << std::flush;

@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <ostream>
 
 namespace dmsnap::cli {
@@ -10,8 +11,12 @@ namespace dmsnap::cli {
 /// A line on a terminal that shows how far something is, once it has taken longer than a second; nothing elsewhere.
 class ProgressBar {
  public:
+  using Clock = std::function<std::chrono::steady_clock::time_point()>;
+
   /// `err` is the stream of standard error.
   explicit ProgressBar(std::ostream& err);
+  /// Nothing is ever drawn unless `wanted`.
+  ProgressBar(std::ostream& err, bool wanted, Clock now);
   ~ProgressBar() { clear(); }
   ProgressBar(const ProgressBar&) = delete;
   ProgressBar& operator=(const ProgressBar&) = delete;
@@ -22,7 +27,8 @@ class ProgressBar {
 
  private:
   std::ostream& err_;
-  const bool terminal_;
+  const bool wanted_;
+  const Clock now_;
   std::chrono::steady_clock::time_point next_;
   bool shown_ = false;
 };

@@ -35,4 +35,8 @@ std::uint32_t parse_chunk_size(std::string_view text) {
   return static_cast<std::uint32_t>(sectors);
 }
 
+std::string counted(std::uint64_t number, std::string_view what) {
+  return fmt::format("{} {}{}", number, what, number == 1 ? "" : "s");
+}
+
 }  // namespace dmsnap::cli

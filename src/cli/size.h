@@ -17,4 +17,7 @@ std::uint32_t parse_chunk_size(std::string_view text);
 
 using dmsnap::human_size;
 
+/// "1 run", "2 runs".
+std::string counted(std::uint64_t number, std::string_view what);
+
 }  // namespace dmsnap::cli

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "cli/ask_mount.h"
+#include "cli/json_output.h"
 #include "cli/verbs.h"
 
 namespace dmsnap::cli {
@@ -22,7 +23,7 @@ class Status final : public Command {
     if (values.count("NAME")) request["name"] = operand(values, "NAME");
     const auto reply = ask_mount(name(), operand(values, "MOUNTPOINT"), request);
     if (values.count("json")) {
-      streams.out << reply["status"].dump(2) << "\n";
+      print_json(streams.out, reply["status"]);
     } else {
       streams.out << reply[values.count("dm") ? "dm" : "text"].get<std::string>();
     }

@@ -43,7 +43,7 @@ std::vector<dev_t> with_partitions(dev_t device) {
 
 /// A filesystem on several devices or with subvolumes (btrfs) has a number of its own, but names a device as its
 /// source.
-bool shows(const Mount& mount, dev_t device) {
+bool shows(const MountEntry& mount, dev_t device) {
   if (mount.device == device) return true;
   struct stat status {};
   return mount.source.starts_with("/dev/") && ::stat(mount.source.c_str(), &status) == 0 && S_ISBLK(status.st_mode) &&
@@ -81,7 +81,7 @@ std::vector<std::string> block_device_users(dev_t device) {
   std::vector<std::string> users;
   const auto mounts = mount_table();
   for (const dev_t each : with_partitions(device)) {
-    for (const Mount& mount : mounts) {
+    for (const MountEntry& mount : mounts) {
       if (shows(mount, each)) users.push_back("mounted on " + mount.point);
     }
     if (swapped_to([=](const struct stat& s) { return S_ISBLK(s.st_mode) && s.st_rdev == each; }))

@@ -141,15 +141,16 @@ std::vector<std::string> holders_of(const std::string& mountpoint, const std::op
   std::vector<std::string> found;
   const auto mounts = mount_table();
   const auto point = [&]() -> std::string {
-    const auto same = [&](const Mount& m) { return m.point == mountpoint; };
+    const auto same = [&](const MountEntry& m) { return m.point == mountpoint; };
     return std::ranges::any_of(mounts, same) ? mountpoint : canonical_mount_point(mountpoint);
   }();
-  const auto mount = std::find_if(mounts.rbegin(), mounts.rend(), [&](const Mount& m) { return m.point == point; });
+  const auto mount =
+      std::find_if(mounts.rbegin(), mounts.rend(), [&](const MountEntry& m) { return m.point == point; });
   if (mount == mounts.rend()) return found;
   const Place place{.device = mount->device, .point = point, .file = file};
   add_processes(place, found);
   add_loops(place, found);
-  for (const Mount& below : mounts) {
+  for (const MountEntry& below : mounts) {
     if (!file && below.point.starts_with(point + "/")) found.push_back(fmt::format("mount {} below it", below.point));
   }
   return found;

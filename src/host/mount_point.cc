@@ -33,13 +33,14 @@ std::string resolve(const std::string& path) {
 }
 
 /// What is mounted on top of this path.
-std::optional<Mount> mount_on(const std::string& canonical) {
+std::optional<MountEntry> mount_on(const std::string& canonical) {
   const auto mounts = mount_table();
-  const auto found = std::find_if(mounts.rbegin(), mounts.rend(), [&](const Mount& m) { return m.point == canonical; });
+  const auto found =
+      std::find_if(mounts.rbegin(), mounts.rend(), [&](const MountEntry& m) { return m.point == canonical; });
   return found == mounts.rend() ? std::nullopt : std::optional(*found);
 }
 
-bool is_dmsnap(const std::optional<Mount>& mount) {
+bool is_dmsnap(const std::optional<MountEntry>& mount) {
   return mount && mount->type == dmsnap_filesystem;
 }
 

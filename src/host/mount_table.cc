@@ -40,7 +40,7 @@ std::optional<uid_t> user_in(const std::string& options) {
 
 }  // namespace
 
-std::optional<Mount> parse_mount(std::string_view line) {
+std::optional<MountEntry> parse_mount(std::string_view line) {
   std::istringstream words{std::string(line)};
   const std::vector<std::string> fields{std::istream_iterator<std::string>(words), {}};
   const auto separator = std::ranges::find(fields, "-");
@@ -48,16 +48,16 @@ std::optional<Mount> parse_mount(std::string_view line) {
   unsigned minor = 0;
   const bool complete = separator - fields.begin() >= 6 && fields.end() - separator >= 3;
   if (!complete || std::sscanf(fields[2].c_str(), "%u:%u", &major, &minor) != 2) return std::nullopt;
-  return Mount{.device = makedev(major, minor),
-               .point = unescape(fields[4]),
-               .type = unescape(separator[1]),
-               .source = unescape(separator[2]),
-               .user = fields.end() - separator > 3 ? user_in(separator[3]) : std::nullopt};
+  return MountEntry{.device = makedev(major, minor),
+                    .point = unescape(fields[4]),
+                    .type = unescape(separator[1]),
+                    .source = unescape(separator[2]),
+                    .user = fields.end() - separator > 3 ? user_in(separator[3]) : std::nullopt};
 }
 
-std::vector<Mount> mount_table() {
+std::vector<MountEntry> mount_table() {
   std::ifstream file("/proc/self/mountinfo");
-  std::vector<Mount> mounts;
+  std::vector<MountEntry> mounts;
   for (std::string line; std::getline(file, line);) {
     if (auto mount = parse_mount(line)) mounts.push_back(std::move(*mount));
   }

@@ -14,7 +14,7 @@ namespace dmsnap {
 inline constexpr std::string_view dmsnap_filesystem = "fuse.dmsnap";
 
 /// One line of /proc/self/mountinfo.
-struct Mount {
+struct MountEntry {
   dev_t device = 0;   ///< st_dev of what it shows
   std::string point;  ///< absolute path
   std::string type;   ///< "ext4", "fuse.dmsnap"
@@ -24,10 +24,10 @@ struct Mount {
 
 /// Every mount of this mount namespace, in the order in which they were made. Asks no filesystem, so it never hangs.
 /// Empty when /proc is not there.
-std::vector<Mount> mount_table();
+std::vector<MountEntry> mount_table();
 
 /// One line of that file; nothing when it is none.
-std::optional<Mount> parse_mount(std::string_view line);
+std::optional<MountEntry> parse_mount(std::string_view line);
 
 /// `text` with the escapes of /proc files (\040 for a space) undone.
 std::string unescape(std::string_view text);

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <limits>
 #include <vector>
 
 #include "dmsnap/error.h"
@@ -13,39 +14,37 @@ namespace dmsnap {
 
 namespace {
 
-struct DefectText {
-  Defect defect;
-  std::string_view name;
-  std::string_view what;
-  std::string_view consequence;
-};
-
-constexpr std::array defect_texts{
-    DefectText{Defect::cow_chunk_outside, "cow-chunk-outside", "its COW chunk lies beyond the end of the COW device",
-               "reads of the chunk fail, and the kernel allocates no chunk any more"},
-    DefectText{Defect::cow_chunk_is_metadata, "cow-chunk-is-metadata", "its COW chunk is a metadata chunk",
-               "the chunk shows metadata, and a write to it destroys the list"},
-    DefectText{Defect::cow_chunk_twice, "cow-chunk-twice", "its COW chunk is used by an earlier entry too",
-               "two places of the image share their bytes"},
-    DefectText{Defect::origin_chunk_outside, "origin-chunk-outside",
-               "its origin chunk lies beyond the end of the origin", "the chunk is never read; a merge fails on it"},
-    DefectText{Defect::origin_chunk_twice, "origin-chunk-twice", "its origin chunk is named by an earlier entry too",
-               "which of the two copies is shown depends on the reader"},
-    DefectText{Defect::area_missing, "area-missing",
-               "the list goes on in an area beyond the end of the COW device: the device was cut off, or is full",
-               "the kernel refuses to load the store"},
-    DefectText{Defect::stale_tail, "stale-tail", "the area is not blank behind the end of the list",
-               "a later commit of the kernel can bring these entries back to life"},
-};
-
-const DefectText& text_of(Defect defect) {
-  return *std::ranges::find(defect_texts, defect, &DefectText::defect);
-}
+constexpr CowChunk end_of_list(0);
 
 void read_or_throw(BlockDevice& cow, Sector from, std::span<std::byte> to, const std::string& what) {
   if (const auto error = cow.read(from, to)) {
-    throw std::system_error(error, fmt::format("read {} at byte {}", what, from.value() * sector_bytes));
+    throw ReadError(error, fmt::format("read {} at byte {}", what, from.value() * sector_bytes));
   }
+}
+
+/// What an entry may name, whatever the others do.
+class Bounds {
+ public:
+  Bounds(ChunkGeometry geometry, const AreaLayout& layout, std::optional<std::uint64_t> origin_chunks)
+      : layout_(layout),
+        origin_end_(std::min(origin_chunks.value_or(std::numeric_limits<std::uint64_t>::max()),
+                             geometry.whole_chunks(max_device_sectors))) {}
+
+  std::optional<Defect> defect_of(const ExceptionRun& one) const {
+    if (one.copy.value() >= layout_.chunks()) return Defect::cow_chunk_outside;
+    if (layout_.is_metadata(one.copy)) return Defect::cow_chunk_is_metadata;
+    if (one.origin >= origin_end_) return Defect::origin_chunk_outside;
+    return std::nullopt;
+  }
+
+ private:
+  const AreaLayout layout_;
+  const Chunk origin_end_;
+};
+
+ExceptionRun entry_of(std::span<const std::byte> area, std::uint64_t slot) {
+  const disk::Entry entry = disk::unpack_entry(area, slot);
+  return {.origin = Chunk(entry.old_chunk.value()), .copy = CowChunk(entry.new_chunk.value())};
 }
 
 /// Walks the areas, checks each entry and folds consecutive ones.
@@ -55,7 +54,7 @@ class Scan {
       : cow_(cow),
         geometry_(geometry),
         layout_(geometry, cow.sectors()),
-        origin_chunks_(origin_chunks),
+        bounds_(geometry, layout_, origin_chunks),
         visitor_(visitor) {}
 
   ListEnd run() {
@@ -83,18 +82,21 @@ class Scan {
   /// True when all entries of the area are used, so that the list goes on in the next.
   bool take_area(std::span<const std::byte> area) {
     for (at_.used = 0; at_.used < layout_.entries(); ++at_.used) {
-      const disk::Entry entry = disk::unpack_entry(area, at_.used);
-      if (entry.new_chunk.value() == 0) return false;
-      take_entry({.origin = Chunk(entry.old_chunk.value()), .copy = CowChunk(entry.new_chunk.value())});
+      const ExceptionRun one = entry_of(area, at_.used);
+      if (one.copy == end_of_list) return false;
+      take_entry(one);
     }
     return true;
   }
 
   void take_entry(const ExceptionRun& one) {
-    if (const auto defect = defect_of(one)) return tell(*defect, one);
+    if (const auto defect = defect_of(one)) {
+      report();
+      return tell(*defect, one);
+    }
     if (one.copy != layout_.area(at_.area) + 1 + at_.used) end_.in_order = false;
     end_.next_free = std::max(end_.next_free, one.copy + 1);
-    if (run_.length > 0 && run_.origin + run_.length == one.origin && run_.copy + run_.length == one.copy) {
+    if (extends(run_, one)) {
       ++run_.length;
       return;
     }
@@ -104,9 +106,7 @@ class Scan {
   }
 
   std::optional<Defect> defect_of(const ExceptionRun& one) {
-    if (one.copy.value() >= layout_.chunks()) return Defect::cow_chunk_outside;
-    if (layout_.is_metadata(one.copy)) return Defect::cow_chunk_is_metadata;
-    if (origin_chunks_ && one.origin.value() >= *origin_chunks_) return Defect::origin_chunk_outside;
+    if (const auto defect = bounds_.defect_of(one)) return defect;
     if (!named_.insert(one.copy)) return Defect::cow_chunk_twice;
     ++end_.named_chunks;
     return std::nullopt;
@@ -114,21 +114,19 @@ class Scan {
 
   void tell(Defect defect, const ExceptionRun& entry) { tell(defect, at_, entry); }
   void tell(Defect defect, const MetadataPlace& at, const ExceptionRun& entry) {
-    const std::uint64_t area_byte = geometry_.first_sector(layout_.area(at.area)).value() * sector_bytes;
-    visitor_.found({defect, at, area_byte + at.used * sizeof(disk::Entry), entry});
+    visitor_.found({defect, at, byte_of(at, geometry_, layout_), entry});
   }
 
   void report() {
-    if (run_.length > 0 && !visitor_.exceptions(run_)) report_one_by_one();
+    if (run_.length > 0 && !visitor_.exceptions(run_at_, run_)) report_one_by_one();
     run_.length = 0;
   }
 
   void report_one_by_one() {
-    MetadataPlace at = run_at_;
     for (std::uint64_t i = 0; i < run_.length; ++i) {
       const ExceptionRun one{.origin = run_.origin + i, .copy = run_.copy + i};
-      if (!visitor_.exceptions(one)) tell(Defect::origin_chunk_twice, at, one);
-      if (++at.used == layout_.entries()) at = {.area = at.area + 1};
+      const MetadataPlace at = run_at_.after(i, layout_.entries());
+      if (!visitor_.exceptions(at, one)) tell(Defect::origin_chunk_twice, at, one);
     }
   }
 
@@ -146,7 +144,7 @@ class Scan {
   BlockDevice& cow_;
   const ChunkGeometry geometry_;
   const AreaLayout layout_;
-  const std::optional<std::uint64_t> origin_chunks_;
+  const Bounds bounds_;
   ScanVisitor& visitor_;
   NamedChunks named_;
   MetadataPlace at_;
@@ -158,7 +156,7 @@ class Scan {
 class StrictVisitor final : public ScanVisitor {
  public:
   explicit StrictVisitor(const std::function<bool(const ExceptionRun&)>& found) : found_(found) {}
-  bool exceptions(const ExceptionRun& run) override { return found_(run); }
+  bool exceptions(const MetadataPlace&, const ExceptionRun& run) override { return found_(run); }
   void found(const Finding& finding) override {
     if (finding.defect != Defect::stale_tail) throw StoreError(describe(finding));
   }
@@ -169,21 +167,12 @@ class StrictVisitor final : public ScanVisitor {
 
 }  // namespace
 
-std::string_view name(Defect defect) {
-  return text_of(defect).name;
+std::uint64_t byte_of(const MetadataPlace& at, ChunkGeometry geometry, const AreaLayout& layout) {
+  return geometry.first_sector(layout.area(at.area)).value() * sector_bytes + at.used * sizeof(disk::Entry);
 }
 
-std::string_view consequence(Defect defect) {
-  return text_of(defect).consequence;
-}
-
-std::string describe(const Finding& finding) {
-  std::string where =
-      fmt::format("metadata area {}, entry {} (byte {})", finding.at.area, finding.at.used, finding.byte);
-  const ExceptionRun& entry = finding.entry;
-  if (entry.length == 1)
-    where += fmt::format(", origin chunk {}, COW chunk {}", entry.origin.value(), entry.copy.value());
-  return fmt::format("{}: {}", where, text_of(finding.defect).what);
+bool extends(const ExceptionRun& run, const ExceptionRun& next) {
+  return run.length > 0 && run.origin + run.length == next.origin && run.copy + run.length == next.copy;
 }
 
 std::optional<LoadedHeader> load_header(BlockDevice& cow) {
@@ -197,11 +186,13 @@ std::optional<LoadedHeader> load_header(BlockDevice& cow) {
                                    header.magic.value(), disk::magic));
   }
   if (!ChunkGeometry::valid(header.chunk_sectors.value())) {
-    throw StoreError(fmt::format("the header's chunk size of {} sectors is no power of two up to {}",
-                                 header.chunk_sectors.value(), ChunkGeometry::max_sectors));
+    throw HeaderError(fmt::format("the header's chunk size of {} sectors is no power of two up to {}",
+                                  header.chunk_sectors.value(), ChunkGeometry::max_sectors),
+                      offsetof(disk::Header, chunk_sectors));
   }
   if (header.version.value() != disk::version) {
-    throw StoreError(fmt::format("the header says version {}; only version 1 is known", header.version.value()));
+    throw HeaderError(fmt::format("the header says version {}; only version 1 is known", header.version.value()),
+                      offsetof(disk::Header, version));
   }
   return LoadedHeader{.geometry = ChunkGeometry(header.chunk_sectors.value()), .valid = header.valid.value() != 0};
 }
@@ -215,6 +206,24 @@ LoadedHeader require_header(BlockDevice& cow) {
 ListEnd scan_exceptions(BlockDevice& cow, ChunkGeometry geometry, std::optional<std::uint64_t> origin_chunks,
                         ScanVisitor& visitor) {
   return Scan(cow, geometry, origin_chunks, visitor).run();
+}
+
+void scan_behind(BlockDevice& cow, ChunkGeometry geometry, std::optional<std::uint64_t> origin_chunks,
+                 const MetadataPlace& end, const std::function<void(const ExceptionRun&)>& found) {
+  const AreaLayout layout(geometry, cow.sectors());
+  const Bounds bounds(geometry, layout, origin_chunks);
+  std::vector<std::byte> area(geometry.chunk_bytes());
+  bool more = true;
+  for (MetadataPlace at = end; more && layout.area_exists(at.area); at = {.area = at.area + 1}) {
+    if (cow.read(geometry.first_sector(layout.area(at.area)), area)) return;
+    more = at.area == end.area;
+    for (; at.used < layout.entries(); ++at.used) {
+      const ExceptionRun one = entry_of(area, at.used);
+      if (one.copy == end_of_list || bounds.defect_of(one)) continue;
+      more = true;
+      found(one);
+    }
+  }
 }
 
 ListEnd scan_strictly(BlockDevice& cow, ChunkGeometry geometry, std::optional<std::uint64_t> origin_chunks,

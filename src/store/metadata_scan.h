@@ -5,50 +5,23 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
-#include <string>
-#include <string_view>
 
 #include "dmsnap/block_device.h"
 #include "dmsnap/exception_store.h"
 #include "store/area_layout.h"
 #include "store/disk_format.h"
+#include "store/finding.h"
 
 namespace dmsnap {
 
-/// A slot in the list of exceptions.
-struct MetadataPlace {
-  std::uint64_t area = 0;
-  std::uint64_t used = 0;  ///< entries of the area before it
-};
-
-/// What can be wrong with the list of exceptions: dmsnap-format(5), LOADING.
-enum class Defect {
-  cow_chunk_outside,
-  cow_chunk_is_metadata,
-  cow_chunk_twice,
-  origin_chunk_outside,
-  origin_chunk_twice,
-  area_missing,  ///< the list goes on in an area beyond the end of the device
-  stale_tail,    ///< bytes behind the end of the list that are not zeros
-};
-
-struct Finding {
-  Defect defect{};
-  MetadataPlace at{};
-  std::uint64_t byte = 0;  ///< of the slot on the COW device
-  ExceptionRun entry{};    ///< what the slot says; length 0 when the defect is no entry's
-};
-
-/// Which slot, what it says, what is wrong with it; one line.
-std::string describe(const Finding& finding);
-/// As JSON output names it: "cow-chunk-outside" and so on. Constant from version to version.
-std::string_view name(Defect defect);
-/// What happens when a kernel maps the store all the same.
-std::string_view consequence(Defect defect);
+/// The byte of a slot on the COW device.
+std::uint64_t byte_of(const MetadataPlace& at, ChunkGeometry geometry, const AreaLayout& layout);
+/// Whether `next` goes on where `run` ends, in both chunk numbers. Nothing extends an empty run.
+bool extends(const ExceptionRun& run, const ExceptionRun& next);
 
 /// The header of an existing store, checked. Empty when the magic is 0: a blank device, whatever follows the magic.
-/// Throws NoStoreError for an empty device and for another magic, StoreError for a chunk size that is not valid(), or a
-/// version other than 1, in this order (as the kernel checks them), and std::system_error when it cannot be read.
+/// Throws NoStoreError for an empty device and for another magic, HeaderError for a chunk size that is not valid(), or
+/// a version other than 1, in this order (as the kernel checks them), and ReadError.
 struct LoadedHeader {
   ChunkGeometry geometry;
   bool valid;
@@ -63,9 +36,10 @@ class ScanVisitor {
   virtual ~ScanVisitor() = default;
   /// About to read an area.
   virtual void area(std::uint64_t /*index*/) {}
-  /// Sound entries, folded. False, and none of them is taken: one of the origin chunks has been named before. The
-  /// entries are then offered one by one, and found() is told of each that is refused.
-  virtual bool exceptions(const ExceptionRun& run) = 0;
+  /// Sound entries, folded; the first is at `at`, the others follow. False, and none of them is taken: one of the
+  /// origin chunks has been named before. The entries are then offered one by one, and found() is told of each that is
+  /// refused.
+  virtual bool exceptions(const MetadataPlace& at, const ExceptionRun& run) = 0;
   /// An entry that is left out, unless this throws to end the scan.
   virtual void found(const Finding& finding) = 0;
 };
@@ -83,13 +57,19 @@ struct ListEnd {
 };
 
 /// Reads the list of exceptions and checks each entry; what the kernel would take and then map wrongly is a finding.
-/// Without `origin_chunks` the size of the origin is not known and not checked. Throws std::system_error when an area
-/// cannot be read.
+/// Without `origin_chunks` the size of the origin is not known, and any up to max_device_sectors is taken for possible.
+/// Throws ReadError.
 ListEnd scan_exceptions(BlockDevice& cow, ChunkGeometry geometry, std::optional<std::uint64_t> origin_chunks,
                         ScanVisitor& visitor);
 /// As scan_exceptions(), for who believes all or nothing: `found` is ScanVisitor::exceptions(), and what the kernel
 /// would take and then map wrongly throws StoreError.
 ListEnd scan_strictly(BlockDevice& cow, ChunkGeometry geometry, std::optional<std::uint64_t> origin_chunks,
                       const std::function<bool(const ExceptionRun&)>& found);
+
+/// Calls `found` with each entry from `end` on, the end of a list, that would be sound by itself: in the rest of that
+/// area, and in the areas behind it up to one that has none or cannot be read. No reader of the list sees them. They
+/// are left by an earlier life of the device or a torn write, or belong to a list that has got a hole.
+void scan_behind(BlockDevice& cow, ChunkGeometry geometry, std::optional<std::uint64_t> origin_chunks,
+                 const MetadataPlace& end, const std::function<void(const ExceptionRun&)>& found);
 
 }  // namespace dmsnap

@@ -26,17 +26,22 @@ struct CheckReport {
   std::uint64_t runs = 0;            ///< of exceptions that are consecutive in both chunk numbers
   std::uint64_t areas = 0;           ///< metadata areas in use
   std::uint64_t unnamed_chunks = 0;  ///< data chunks below the highest in use that no entry names: lost room, no damage
-  std::vector<Finding> findings;     ///< in the order of the list
+  std::uint64_t entries_behind = 0;  ///< that a stale tail holds, and the areas behind it: scan_behind()
+  std::vector<Finding> findings;     ///< in the order in which they were found
   std::map<Defect, std::uint64_t> counts;
 
   bool sound() const { return header.valid && counts.empty(); }
 };
 
 /// Looks at a store, also at one that says that it is invalid; writes nothing. Without `origin_sectors` origin chunks
-/// are only checked for occurring once. Throws NoStoreError when there is none, StoreError for a header that nobody can
-/// use, std::system_error when it cannot be read.
+/// are only checked for occurring once and for lying below 8 EiB. Throws NoStoreError when there is none, HeaderError
+/// for a header that nobody can use, ReadError.
 CheckReport check_store(BlockDevice& cow, std::optional<std::uint64_t> origin_sectors, const Progress& progress);
 /// As check_store(), for who takes a sound list only, its header valid or not: throws StoreError at the first finding.
 CheckReport check_sound(BlockDevice& cow, std::optional<std::uint64_t> origin_sectors, const Progress& progress);
+
+/// Fills in Finding::other for what is named twice: the first entry that names it. Reads the list again for that.
+void find_earlier(BlockDevice& cow, ChunkGeometry geometry, std::optional<std::uint64_t> origin_chunks,
+                  std::vector<Finding>& findings);
 
 }  // namespace dmsnap

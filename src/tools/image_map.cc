@@ -14,8 +14,6 @@ namespace dmsnap {
 
 namespace {
 
-constexpr std::uint64_t largest_image = std::uint64_t{1} << 54;  // sectors: file offsets end at 8 EiB
-
 std::uint64_t divided_up(std::uint64_t number, std::uint64_t by) {
   return number / by + (number % by == 0 ? 0 : 1);
 }
@@ -27,9 +25,6 @@ std::uint64_t guess_sectors(BlockDevice& cow, ChunkGeometry geometry) {
     end = std::max(end, run.origin + run.length);
     return true;
   });
-  if (end > Chunk(geometry.whole_chunks(largest_image))) {
-    throw std::runtime_error(fmt::format("origin chunk {} lies beyond 8 EiB: no image has it", end.value() - 1));
-  }
   const std::uint64_t sectors = geometry.sectors_of(end.value());
   const std::uint64_t step = std::max<std::uint64_t>(geometry.chunk_sectors(), std::bit_ceil(sectors) / 16);
   return divided_up(sectors, step) * step;
@@ -42,7 +37,7 @@ ImageMap::ImageMap(ChunkGeometry geometry, std::uint64_t sectors, std::size_t at
       sectors_(sectors),
       cell_chunks_(std::max<std::uint64_t>(1, divided_up(geometry.chunks_touched(sectors), at_most))),
       copied_(divided_up(geometry.chunks_touched(sectors), cell_chunks_)) {
-  assert(sectors <= largest_image);
+  assert(sectors <= max_device_sectors);
 }
 
 void ImageMap::add(const ExceptionRun& run) {

@@ -54,8 +54,7 @@ struct StoreMap {
 };
 
 /// The map of a sound store, also of one that says that it is invalid; without `origin_sectors` the size of the image
-/// is guessed. Throws as check_store(), StoreError at the first finding, and std::runtime_error when an exception lies
-/// where no image can have a chunk.
+/// is guessed. Throws as check_store(), and StoreError at the first finding.
 StoreMap map_store(BlockDevice& cow, std::optional<std::uint64_t> origin_sectors, std::size_t at_most,
                    const Progress& progress);
 

@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <stdexcept>
 
+#include "dmsnap/error.h"
+
 namespace dmsnap {
 
 namespace {
@@ -53,7 +55,9 @@ void Rebuild::copy_chunks(const ExceptionRun& run) {
   for (std::uint64_t left = geometry.sectors_of(run.length); left > 0;) {
     const std::uint64_t sectors = std::min(left, copied_at_once);
     buffer.resize(sectors * sector_bytes);
-    throw_if(data_.read(at, buffer), "read a data chunk");
+    if (const auto error = data_.read(at, buffer)) {
+      throw ReadError(error, fmt::format("read a data chunk at byte {}", at.value() * sector_bytes));
+    }
     // What is zeros stays a hole.
     if (std::ranges::any_of(buffer, [](std::byte b) { return b != std::byte{0}; })) {
       throw_if(out_->write(at, buffer), "write a data chunk");
@@ -71,7 +75,7 @@ void Rebuild::write_entries() {
   }
   throw_if(writer_->zero_entered_areas(place_, entries_.size()), "write a metadata area");
   throw_if(writer_->append(place_, entries_), "write a metadata area");
-  place_ = {.area = place_.area + used / layout.entries(), .used = used % layout.entries()};
+  place_ = place_.after(entries_.size(), layout.entries());
   entries_.clear();
 }
 

@@ -13,7 +13,8 @@ namespace dmsnap {
 
 /// Makes a store of a dump: header and areas from the dump, the data chunks from another device at the same places.
 /// The header is written last, when everything else is durable. Throws std::runtime_error when an exception lies
-/// outside the devices, and std::system_error.
+/// outside the devices, ReadError when its data cannot be read (nothing of that run is taken then, and the rebuild can
+/// go on), and std::system_error.
 class Rebuild final : public DumpSink {
  public:
   /// Gives a blank device of so many sectors; it, and `data`, outlive the rebuild.

@@ -71,7 +71,7 @@ expect_failure 3 "beyond the end" "$DMSNAP" dump --map --origin small.img $cow
 
 # damage: found, refused by dump, repaired; the rest of the snapshot is what it was
 serve disk.img d && cp d/snapshots/snap before.img && unserve d
-cp $cow damaged.cow
+cp $cow whole.cow && cp $cow damaged.cow
 lost=$("$DMSNAP" dump --no-fold $cow | grep '^[0-9]' | sed -n 61p | cut -d' ' -f1) # the origin chunk of entry 60
 printf '\x09\0\0\0\0\0\0\0\x01\0\0\0\0\0\0\0' | dd of=damaged.cow bs=1 seek=$((4096 + 60 * 16)) conv=notrunc status=none
 sum=$(sha damaged.cow)
@@ -79,6 +79,7 @@ status=0; "$DMSNAP" check damaged.cow > check.txt || status=$?
 [ $status -eq 3 ] || fail "check of a damaged store: exit status $status"
 grep -q "area 0, entry 60 (byte 5056), origin chunk 9, COW chunk 1" check.txt || fail "$(cat check.txt)"
 [ -z "$("$DMSNAP" check -q damaged.cow || true)" ] || fail "-q prints"
+expect_failure 2 "exclude each other" "$DMSNAP" check -q --json damaged.cow
 expect_failure 3 "entry 60" "$DMSNAP" dump damaged.cow
 expect_failure 3 "entry 60" "$DMSNAP" dump --map -o damaged.svg damaged.cow
 [ -z "$(ls -A | grep damaged.svg)" ] || fail "a map of a damaged store"
@@ -86,12 +87,36 @@ expect_failure 3 "entry 60" "$DMSNAP" dump --map -o damaged.svg damaged.cow
 grep -q "679 exceptions kept, 1 dropped" out.txt || fail "$(cat out.txt)"
 "$DMSNAP" check -q repaired.cow || fail "a repaired store is not sound"
 [ "$(sha damaged.cow)" = "$sum" ] || fail "the damaged store was written"
+[ "$lost" = 68 ] && grep -q "COW chunk 62, .* is named by no entry" out.txt || fail "chunk $lost is lost, and it says $(cat out.txt)"
 cp repaired.cow $cow
 serve disk.img d
 cp before.img expected.img # but for 4096 bytes, which show the origin now
 dd if=disk.img of=expected.img bs=4K skip="$lost" seek="$lost" count=1 conv=notrunc status=none
 cmp expected.img d/snapshots/snap || fail "a repaired store shows something else"
 unserve d
+
+# what is said to be lost is what is lost: entry 60 := (ORIGIN, COW), each as 8 bytes; what repair says, and the chunks that differ
+repaired_shows() { # ORIGIN-BYTES COW-BYTES TEXT CHUNK...
+  local origin=$1 copy=$2 text=$3
+  shift 3
+  cp whole.cow damaged.cow && printf "$origin$copy" | dd of=damaged.cow bs=1 seek=5056 conv=notrunc status=none
+  "$DMSNAP" repair damaged.cow repaired.cow --origin disk.img --force > out.txt
+  grep -qF -- "$text" out.txt || fail "says '$(cat out.txt)', not '$text'"
+  [ -z "$(sort out.txt | uniq -d)" ] || fail "two lines alike: $(cat out.txt)"
+  cp repaired.cow $cow && serve disk.img d && cp d/snapshots/snap after.img && unserve d
+  cmp -l before.img after.img | awk '{ print int(($1 - 1) / 4096) }' | uniq > differ.txt || true
+  [ "$(xargs < differ.txt)" = "$*" ] || fail "after entry 60 became $origin$copy these chunks differ: $(xargs < differ.txt), not $*"
+}
+zero='\0\0\0\0\0\0'
+repaired_shows "\\x44\0$zero" "\\x99\\x99\\x99\0\0\0\0\0" "if its origin chunk is right, the 4096 bytes from byte 278528 of the image" 68
+repaired_shows "\\x05\\x0d$zero" "\1\0$zero" "the 4096 bytes from byte 13651968 of the image show what the origin has now" 68 3333
+repaired_shows "\\x90\\x5f\\x01\0\0\0\0\0" "\\x3e\0$zero" "where in the image it belongs nobody can tell" 68
+repaired_shows "\0\0$zero" "\0\0$zero" "not taken: 619 entries behind the end of the list (metadata area 0, entry 60)" $(seq 68 687)
+grep -q "2535424 bytes of the image" out.txt && grep -q "the 2535424 bytes from byte 282624" out.txt || fail "$(cat out.txt)"
+cp whole.cow damaged.cow && truncate -s 1056768 damaged.cow
+"$DMSNAP" repair damaged.cow repaired.cow --force > out.txt
+grep -q "from there on is lost" out.txt && grep -q "^256 exceptions kept, 0 dropped" out.txt || fail "$(cat out.txt)"
+cp whole.cow $cow
 
 # what a kernel wrote
 python3 "$source_folder/../vectors/materialize.py" "$source_folder/../vectors/cases/mixed-c8" kernel > out.txt

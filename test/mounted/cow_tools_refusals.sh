@@ -64,11 +64,22 @@ expect 1 "read metadata area 2" check $bad
 expect 1 "$bad: read metadata area 2" dump $bad
 expect 1 "$bad: read metadata area 2" dump --json $bad
 expect 1 "$bad: read metadata area 2" dump --map -o new.cow $bad
-expect 1 "read metadata area 2" repair $bad new.cow
+expect 1 "$bad: read metadata area 2" repair $bad new.cow
 expect 1 "$bad and disk.img: read metadata area 2" diff $bad disk.img
 expect 1 "$bad and disk.img: read metadata area 2" diff --exceptions $bad disk.img
 expect 1 "$cow and $bad: read the origin" diff $cow $bad
 expect 1 "new.cow of $bad: read a data chunk" restore dump.txt new.cow --data $bad
+expect_failure 1 "before everything was on disk" "$DMSNAP" umount e
+rm e.pid
+
+# data chunks that cannot be read: their entries are dropped, and each is told
+cp $cow ending.cow
+serve ending.cow e --format raw
+truncate -s $((642 * 4096)) ending.cow # the last entries have 642 and 643
+expect 0 "638 exceptions kept, 2 dropped" repair $bad new.cow
+"$DMSNAP" repair $bad some.cow > out.txt
+grep -q "area 2, entry 127 (byte .*), origin chunk 687, COW chunk 643: its copy cannot be read; the 4096 bytes" out.txt || fail "$(cat out.txt)"
+"$DMSNAP" check -q some.cow || fail "a store repaired from a disk that fails is not sound"
 expect_failure 1 "before everything was on disk" "$DMSNAP" umount e
 rm e.pid
 

@@ -74,16 +74,25 @@ class DamagedStore {
     layout_ = AreaLayout(geometry_, device_->sectors());
   }
 
+  std::unique_ptr<MemoryDevice> copy() {
+    auto same = std::make_unique<MemoryDevice>(device_->sectors());
+    std::vector<std::byte> all(device_->sectors() * sector_bytes);
+    must(device_->read(Sector(0), all));
+    must(same->write(Sector(0), all));
+    return same;
+  }
+
   /// One thing at random, somewhere in header and list.
   void harm(std::mt19937_64& random) {
     const std::uint64_t victim = random() % (written_ + 2);
     if (!layout_.area_exists(victim / layout_.entries())) return;
-    switch (random() % 6) {
+    switch (random() % 7) {
       case 0: return flip(byte_of(victim) + random() % sizeof(disk::Entry), static_cast<unsigned>(random() % 8));
       case 1: return duplicate(random() % (victim + 1), victim);
       case 2: return redirect(victim, random() % 64, random() % (layout_.chunks() + 4));
       case 3: return redirect(victim, random(), random());
       case 4: return redirect(victim, 0, 0);
+      case 5: return flip(random() % sizeof(disk::Header), static_cast<unsigned>(random() % 8));
       default: return truncate(3 + random() % (layout_.chunks() - 2));
     }
   }

@@ -9,7 +9,8 @@
 
 namespace dmsnap::test {
 
-/// Passes everything on, and fails what it is told to: the n-th write or flush from now on, once or for ever after.
+/// Passes everything on, and fails what it is told to: the n-th write or flush from now on, once or for ever after; or
+/// what touches a range that cannot be read.
 class FaultyDevice final : public BlockDevice {
  public:
   struct Fault {
@@ -21,11 +22,15 @@ class FaultyDevice final : public BlockDevice {
   explicit FaultyDevice(std::unique_ptr<BlockDevice> device) : device_(std::move(device)) {}
 
   void fail_reads(const Fault& fault) { reads_ = fault; }
+  void fail_reads_of(Extent range) { unreadable_ = range; }
   void fail_writes(const Fault& fault) { writes_ = fault; }
   void fail_flushes(const Fault& fault) { flushes_ = fault; }
   void fail_reserves(const Fault& fault) { reserves_ = fault; }
   std::uint64_t sectors() const override { return device_->sectors(); }
   std::error_code read(Sector from, std::span<std::byte> to) override {
+    if (from < unreadable_.end() && unreadable_.first < from + to.size() / sector_bytes) {
+      return std::make_error_code(std::errc::io_error);
+    }
     const std::error_code error = strike(reads_);
     return error ? error : device_->read(from, to);
   }
@@ -55,6 +60,7 @@ class FaultyDevice final : public BlockDevice {
   }
 
   std::unique_ptr<BlockDevice> device_;
+  Extent unreadable_;
   std::optional<Fault> reads_;
   std::optional<Fault> writes_;
   std::optional<Fault> flushes_;

@@ -77,6 +77,67 @@ TEST_F(Check, a_chunk_beyond_the_origin_is_found_when_the_origin_is_known) {
   EXPECT_EQ(report.findings.front().entry.origin, Chunk(505));
 }
 
+TEST_F(Check, no_origin_has_a_chunk_beyond_8_EiB) {
+  const std::uint64_t end = std::uint64_t{1} << 54;
+  store_.redirect(5, end - 1, 7);
+  EXPECT_TRUE(check(store_).sound());
+  for (const std::uint64_t origin :
+       {end, std::uint64_t{1} << 60, std::uint64_t{1} << 63, ~std::uint64_t{1}, ~std::uint64_t{0}}) {
+    store_.redirect(5, origin, 7);
+    expect_one(Defect::origin_chunk_outside, 5);
+  }
+  DamagedStore larger_chunks(8, 20);
+  larger_chunks.write({{Chunk(end / 8 - 1), CowChunk(2), 1}});
+  EXPECT_TRUE(check(larger_chunks).sound());
+  larger_chunks.redirect(0, end / 8, 2);
+  EXPECT_FALSE(check(larger_chunks).sound());
+}
+
+TEST_F(Check, what_is_named_twice_tells_where_it_is_named_first) {
+  store_.redirect(20, 9999, 4);                    // as entry 2
+  store_.redirect(36, 105, 39);                    // as entry 5, from another area
+  store_.redirect(39, std::uint64_t{1} << 60, 4);  // nothing that an entry names rightly
+  const CheckReport report = check(store_);
+  ASSERT_EQ(report.findings.size(), 3U);
+  for (const Finding& finding : report.findings) {
+    if (finding.defect == Defect::cow_chunk_twice) {
+      EXPECT_EQ(finding.other, (MetadataPlace{0, 2}));
+    } else if (finding.defect == Defect::origin_chunk_twice) {
+      EXPECT_EQ(finding.other, (MetadataPlace{0, 5}));
+      EXPECT_TRUE(describe(finding).ends_with("named by an earlier entry too: area 0, entry 5")) << describe(finding);
+    } else {
+      EXPECT_EQ(finding.other, std::nullopt);
+    }
+  }
+}
+
+TEST_F(Check, a_refused_entry_does_not_shift_the_places_of_those_behind_it) {
+  store_.redirect(0, 9, 2);
+  store_.redirect(12, 0, 1);   // refused, between two entries whose numbers are consecutive:
+  store_.redirect(13, 9, 14);  // entry 11 is 8 -> 13
+  const CheckReport report = check(store_);
+  ASSERT_EQ(report.findings.size(), 2U);
+  EXPECT_EQ(report.findings.back().defect, Defect::origin_chunk_twice);
+  EXPECT_EQ(report.findings.back().at, (MetadataPlace{0, 13}));
+}
+
+TEST_F(Check, entries_behind_a_hole_are_counted_in_the_areas_that_follow_too) {
+  store_.redirect(30, 7, 0);
+  const CheckReport report = check(store_);
+  ASSERT_EQ(report.findings.size(), 1U);
+  EXPECT_EQ(report.findings.front().defect, Defect::stale_tail);
+  EXPECT_EQ(report.entries_behind, 9U);
+}
+
+TEST_F(Check, progress_goes_area_by_area_to_the_last_one_whatever_the_size_of_the_device) {
+  DamagedStore large(1, 4000);
+  large.write({{Chunk(0), CowChunk(2), 32}, {Chunk(32), CowChunk(35), 32}, {Chunk(64), CowChunk(68), 5}});
+  std::vector<std::pair<std::uint64_t, std::uint64_t>> told;
+  check_store(large.device(), std::nullopt,
+              [&](std::uint64_t done, std::uint64_t total) { told.emplace_back(done, total); });
+  EXPECT_EQ(told, (std::vector<std::pair<std::uint64_t, std::uint64_t>>{{0, 3}, {1, 3}, {2, 3}}));
+}
+
 TEST_F(Check, bytes_behind_the_end_of_the_list_are_found) {
   store_.redirect(50, 3, 70);
   expect_one(Defect::stale_tail, 50);
@@ -121,13 +182,9 @@ TEST_F(Check, what_is_no_store_is_told_from_a_damaged_header) {
 }
 
 TEST_F(Check, a_read_error_is_no_finding_but_an_error) {
-  auto copy = std::make_unique<MemoryDevice>(store_.device().sectors());
-  std::vector<std::byte> all(copy->sectors() * sector_bytes);
-  ASSERT_FALSE(store_.device().read(Sector(0), all));
-  ASSERT_FALSE(copy->write(Sector(0), all));
-  FaultyDevice faulty(std::move(copy));
-  faulty.fail_reads({.after = 2});  // header and area 0 can be read
-  EXPECT_THROW(check_store(faulty, std::nullopt, [](std::uint64_t, std::uint64_t) {}), std::system_error);
+  FaultyDevice faulty(store_.copy());
+  faulty.fail_reads_of({Sector(34), 1});  // area 1
+  EXPECT_THROW(check_store(faulty, std::nullopt, [](std::uint64_t, std::uint64_t) {}), ReadError);
 }
 
 TEST_F(Check, ten_thousand_findings_of_a_kind_are_counted_and_not_kept) {
