@@ -5,9 +5,11 @@
 #include <vector>
 
 #include "cli/verbs.h"
+#include "host/process_setup.h"
 
 int main(int argc, char** argv) {
   using namespace dmsnap::cli;
+  if (!dmsnap::fill_standard_descriptors()) return failed;
   const std::string program = std::filesystem::path(argc > 0 ? argv[0] : "dmsnap").filename();
   const auto arguments = helper_arguments(program, {argv + 1, argv + argc});
   return arguments ? run_cli(all_commands(), *arguments, {std::cout, std::cerr}) : done;
