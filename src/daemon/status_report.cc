@@ -99,7 +99,7 @@ std::string status_text(const MountedSet& set, const MountedSnapshot& snapshot) 
                                  snapshot.record.name, state_word(snapshot), bytes_text(data * sector_bytes),
                                  bytes_text(set.size_bytes()), full_percent(usage),
                                  bytes_text(snapshot.store->geometry().chunk_bytes()), snapshot.store->type_name());
-  if (const std::string reason = snapshot.view->reason(); !reason.empty()) text += "  " + reason + "\n";
+  if (const std::string reason = snapshot.view->reason(); !reason.empty()) text += "    " + reason + "\n";
   return text;
 }
 
