@@ -13,6 +13,7 @@ enum class Error {
   snapshot_invalid = 1,  ///< the snapshot could not keep what it promised; final
   snapshot_overflowed,   ///< the COW device is full; reads still work
   store_full,            ///< no COW chunk is left
+  disk_full,             ///< the filesystem of the COW file has no blocks for the next COW chunks
   held_write_lost,       ///< an acknowledged write could not be put on the origin
 };
 

@@ -6,6 +6,7 @@
 #include <spdlog/sinks/syslog_sink.h>
 #include <spdlog/spdlog.h>
 
+#include <filesystem>
 #include <stdexcept>
 #include <system_error>
 
@@ -23,26 +24,37 @@ spdlog::level::level_enum to_spdlog(Level level) {
   return spdlog::level::info;
 }
 
-std::shared_ptr<spdlog::logger> to_stderr() {
-  auto logger = std::make_shared<spdlog::logger>("dmsnap", std::make_shared<spdlog::sinks::stderr_sink_mt>());
-  logger->set_pattern("dmsnap: %v");
-  return logger;
+spdlog::sink_ptr with_pattern(spdlog::sink_ptr sink, const char* pattern) {
+  sink->set_pattern(pattern);
+  return sink;
+}
+
+spdlog::sink_ptr stderr_sink() {
+  return with_pattern(std::make_shared<spdlog::sinks::stderr_sink_mt>(), "dmsnap: %v");
+}
+
+spdlog::sink_ptr main_sink(const Options& options) {
+  if (!options.file.empty()) {
+    // spdlog would make the folder.
+    if (!std::filesystem::is_directory(std::filesystem::path(options.file).parent_path())) {
+      throw std::runtime_error(fmt::format("log file {}: there is no such folder", options.file));
+    }
+    return with_pattern(std::make_shared<spdlog::sinks::basic_file_sink_mt>(options.file),
+                        "%Y-%m-%dT%H:%M:%S.%e%z dmsnap[%P] %l: %v");
+  }
+  if (options.syslog) {
+    return with_pattern(std::make_shared<spdlog::sinks::syslog_sink_mt>("dmsnap", LOG_PID, LOG_DAEMON, true), "%v");
+  }
+  return stderr_sink();
 }
 
 std::shared_ptr<spdlog::logger> make_logger(const Options& options) {
-  if (!options.file.empty()) {
-    auto logger =
-        std::make_shared<spdlog::logger>("dmsnap", std::make_shared<spdlog::sinks::basic_file_sink_mt>(options.file));
-    logger->set_pattern("%Y-%m-%dT%H:%M:%S.%e%z dmsnap[%P] %l: %v");
-    return logger;
+  auto logger = std::make_shared<spdlog::logger>("dmsnap", main_sink(options));
+  if (options.watched && (options.syslog || !options.file.empty())) {
+    logger->sinks().push_back(stderr_sink());
+    logger->sinks().back()->set_level(spdlog::level::warn);
   }
-  if (options.syslog) {
-    auto logger = std::make_shared<spdlog::logger>(
-        "dmsnap", std::make_shared<spdlog::sinks::syslog_sink_mt>("dmsnap", LOG_PID, LOG_DAEMON, true));
-    logger->set_pattern("%v");
-    return logger;
-  }
-  return to_stderr();
+  return logger;
 }
 
 }  // namespace
@@ -68,7 +80,8 @@ Level parse_level(std::string_view text) {
 
 void write(Level level, const std::string& message) {
   static const bool first = [] {
-    if (spdlog::default_logger()->name().empty()) spdlog::set_default_logger(to_stderr());
+    if (spdlog::default_logger()->name().empty())
+      spdlog::set_default_logger(std::make_shared<spdlog::logger>("dmsnap", stderr_sink()));
     return true;
   }();
   static_cast<void>(first);

@@ -13,8 +13,9 @@ enum class Level { debug, info, warning, error };
 
 struct Options {
   Level level = Level::info;
-  std::string file;     ///< append here; empty: stderr, or syslog
-  bool syslog = false;  ///< to syslog(3), facility daemon, instead of stderr
+  std::string file;      ///< append here; empty: stderr, or syslog
+  bool syslog = false;   ///< to syslog(3), facility daemon, instead of stderr
+  bool watched = false;  ///< warnings and errors go to stderr, too
 };
 
 /// Where messages go from now on; before that, warnings and errors go to stderr. Throws std::system_error.

@@ -17,7 +17,8 @@ class DmsnapCategory final : public std::error_category {
     switch (static_cast<Error>(value)) {
       case Error::snapshot_invalid: return "the snapshot is invalid";
       case Error::snapshot_overflowed: return "the snapshot has overflowed";
-      case Error::store_full: return "no COW chunk is left";
+      case Error::store_full: return "the COW device is full";
+      case Error::disk_full: return "the filesystem of the COW file is full";
       case Error::held_write_lost: return "an acknowledged write could not be put on the origin";
     }
     return "unknown error";

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/system_error.h"
@@ -9,6 +10,8 @@
 #include "cli/size.h"
 #include "cli/verbs.h"
 #include "control/client.h"
+#include "dmsnap/units.h"
+#include "set/cow_size.h"
 
 namespace dmsnap::cli {
 
@@ -19,6 +22,23 @@ void sync_mappings(const std::string& mountpoint) {
   const std::string path = mountpoint + "/origin";
   const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (fd && ::fsync(fd.get()) != 0) throw_errno(path);
+}
+
+std::uint64_t origin_bytes(const std::string& mountpoint) {
+  const std::string path = mountpoint + "/origin";
+  struct stat status {};
+  if (::stat(path.c_str(), &status) != 0) throw_errno(path);
+  return static_cast<std::uint64_t>(status.st_size);
+}
+
+std::uint64_t cow_bytes(const std::string& text, const std::string& mountpoint, std::uint32_t chunk_sectors) {
+  const std::uint64_t bytes =
+      text.ends_with('%') ? parse_percent("--size", text, origin_bytes(mountpoint)) : parse_size("--size", text);
+  const std::uint64_t least = smallest_cow_sectors(chunk_sectors) * sector_bytes;
+  if (bytes >= least) return bytes;
+  throw UsageError(
+      fmt::format("--size '{}': at least {} bytes, which is a header, a metadata area and one chunk, {} bytes each",
+                  text, least, chunk_sectors * sector_bytes));
 }
 
 class Create final : public Command {
@@ -34,8 +54,8 @@ class Create final : public Command {
         ("chunk-size", po::value<std::string>()->default_value("4K"),
          "what is copied at once: 512 to 1G, a power of two")  //
         ("size", po::value<std::string>(),
-         "size of the COW file; default: what can never become full")  //
-        ("read-only", "nobody can write to the snapshot")              //
+         "size of the COW file, also in % of the origin; default: what can never become full")  //
+        ("read-only", "nobody can write to the snapshot")                                       //
         ("json", "print what was made as JSON");
   }
   int run(const po::variables_map& values, Streams streams) const override {
@@ -45,7 +65,9 @@ class Create final : public Command {
                            {"type", values["type"].as<std::string>()},
                            {"chunk_sectors", parse_chunk_size(values["chunk-size"].as<std::string>())},
                            {"read_only", values.count("read-only") > 0}};
-    if (values.count("size")) request["cow_bytes"] = parse_size("--size", values["size"].as<std::string>());
+    if (values.count("size")) {
+      request["cow_bytes"] = cow_bytes(values["size"].as<std::string>(), mountpoint, request["chunk_sectors"]);
+    }
     sync_mappings(mountpoint);
     const auto reply = ask(mountpoint, request);
     if (values.count("json")) {

@@ -6,9 +6,11 @@
 #include <vector>
 
 #include "cli/verbs.h"
+#include "host/process_setup.h"
 
 int main(int argc, char** argv) {
   using namespace dmsnap::cli;
+  if (!dmsnap::fill_standard_descriptors()) return failed;
   // A limit on file sizes (ulimit -f) is an error like others, EFBIG, and no death that leaves files behind.
   std::signal(SIGXFSZ, SIG_IGN);
   const std::string program = std::filesystem::path(argc > 0 ? argv[0] : "dmsnap").filename();

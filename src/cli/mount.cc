@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+#include <fmt/format.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <filesystem>
 
@@ -31,6 +34,14 @@ void check_parts(const ServeOptions& options) {
                      std::ranges::any_of(options.attach, [](const auto& each) { return !each.second.whole(); });
   if (parts && !options.read_only) throw UsageError("a part of a file can only be shown: add --read-only");
   if (!options.origin.whole() && !options.store.empty()) throw UsageError("--store: a part of a file has none");
+}
+
+void check_held(std::uint64_t bytes) {
+  constexpr std::uint64_t least = std::uint64_t{4} << 20;
+  const std::uint64_t memory =
+      static_cast<std::uint64_t>(::sysconf(_SC_PHYS_PAGES)) * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+  if (bytes >= least && bytes <= memory) return;
+  throw UsageError(fmt::format("--held: at least 4M, and at most {}, the memory of this machine", human_size(memory)));
 }
 
 log::Options log_options(const po::variables_map& values) {
@@ -89,7 +100,7 @@ class Mount final : public Command {
     }
     options.foreground = values.count("foreground") > 0;
     options.held_bytes = parse_size("--held", values["held"].as<std::string>());
-    if (options.held_bytes < (std::size_t{4} << 20)) throw UsageError("--held: at least 4M");
+    check_held(options.held_bytes);
     options.log = log_options(values);
     serve(options);
     return done;

@@ -26,6 +26,17 @@ std::uint64_t parse_size(std::string_view option, std::string_view text) {
   return number << shift;
 }
 
+std::uint64_t parse_percent(std::string_view option, std::string_view text, std::uint64_t whole) {
+  constexpr std::uint64_t most = 1000;
+  std::uint64_t percent = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), percent);
+  const std::string_view rest(end, text.size() - static_cast<std::size_t>(end - text.data()));
+  if (error != std::errc() || rest != "%" || percent > most) {
+    throw UsageError(fmt::format("{} '{}': use a whole number up to {} before the %", option, text, most));
+  }
+  return whole / 100 * percent + whole % 100 * percent / 100;
+}
+
 std::uint32_t parse_chunk_size(std::string_view text) {
   const std::uint64_t bytes = parse_size("--chunk-size", text);
   const std::uint64_t sectors = bytes / sector_bytes;

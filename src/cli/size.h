@@ -12,6 +12,9 @@ namespace dmsnap::cli {
 /// "4096", "4K", "64M", "1G", "2T" (powers of 1024) in bytes. Throws UsageError naming `option`.
 std::uint64_t parse_size(std::string_view option, std::string_view text);
 
+/// "50%" of `whole`, rounded down. Throws UsageError naming `option`.
+std::uint64_t parse_percent(std::string_view option, std::string_view text, std::uint64_t whole);
+
 /// A chunk size: a power of two from 512 bytes to 1 GiB; in sectors. Throws UsageError.
 std::uint32_t parse_chunk_size(std::string_view text);
 

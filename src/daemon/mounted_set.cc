@@ -17,22 +17,13 @@
 #include "host/attachments.h"
 #include "host/filesystem.h"
 #include "host/holders.h"
+#include "host/mount_point.h"
 
 namespace dmsnap {
 
 namespace {
 
 constexpr std::chrono::milliseconds idle_before_wave(1000);
-
-std::timespec to_timespec(Moment moment) {
-  const auto since = moment.time_since_epoch();
-  const auto seconds = std::chrono::floor<std::chrono::seconds>(since);
-  return {.tv_sec = seconds.count(), .tv_nsec = (since - seconds).count()};
-}
-
-bool contains(const std::vector<std::string>& names, const std::string& name) {
-  return std::ranges::find(names, name) != names.end();
-}
 
 std::vector<std::string> names_of(const std::vector<std::pair<std::string, Place>>& attach) {
   std::vector<std::string> names;
@@ -57,7 +48,7 @@ MountedSet::MountedSet(const ServeOptions& options, const ProcessSetup& setup)
     : options_(options),
       setup_(setup),
       set_(options.origin.path, {.store = store_of(options),
-                                 .mountpoint = options.mountpoint,
+                                 .mountpoint = canonical_mount_point(options.mountpoint),
                                  .read_only = options.read_only,
                                  .force = options.force,
                                  .format_raw = options.format_raw || !options.origin.whole()}),
@@ -72,106 +63,19 @@ MountedSet::MountedSet(const ServeOptions& options, const ProcessSetup& setup)
     if (const auto error = origin_device_->flush()) throw std::system_error(error, set_.origin_path());
   }
   flusher_.add(origin_);
-  const auto moved = [&](const SnapshotRecord& record) {
-    return contains(set_.missing(), record.name) && contains(names_of(options.attach), record.name);
-  };
-  for (const SnapshotRecord& record : set_.snapshots()) {
-    if (!moved(record)) open_listed(record);
-  }
+  open_all();
   attach_all();
-  if (!read_only()) set_.mark_open();
   flush_thread_.emplace(flusher_, idle_before_wave);
 }
 
+void MountedSet::begin() {
+  set_.add_attached(newly_attached_);
+  if (!read_only()) set_.mark_open();
+  begun_ = true;
+  if (read_only() && !options_.read_only) log::warning("{} is served read-only: {}", origin_name(), read_only_reason());
+}
+
 MountedSet::~MountedSet() = default;
-
-ViewFile::Options MountedSet::origin_file_options() const {
-  return {.id = 16,
-          .size_bytes = size_bytes(),
-          .writable = !read_only(),
-          .created = to_timespec(std::chrono::system_clock::now()),
-          .allocated_bytes = [this] { return origin_device_->allocated_bytes(); }};
-}
-
-void MountedSet::open_listed(const SnapshotRecord& record) {
-  if (record.invalid || contains(set_.missing(), record.name)) {
-    const std::string why = record.invalid ? *record.invalid : "its COW file is missing";
-    log::warning("snapshot '{}' cannot be shown: {}; 'dmsnap remove {} {}' drops it", record.name, why, mountpoint(),
-                 record.name);
-    MutexLock lock(mutex_);
-    unopened_.push_back({record, why});
-    return;
-  }
-  auto snapshot = build(record, std::make_unique<FileDevice>(set_.open_store(record.name)), true);
-  join(*snapshot);
-  show(std::move(snapshot));
-}
-
-void MountedSet::attach_all() {
-  std::vector<std::shared_ptr<MountedSnapshot>> attached;
-  std::vector<SnapshotRecord> records;
-  for (const auto& [name, place] : options_.attach) {
-    const auto there = find(name);
-    if (there && place.whole() && there->record.path == std::filesystem::canonical(place.path)) continue;
-    if (std::ranges::find(attached, name, [](const auto& each) { return each->record.name; }) != attached.end()) {
-      throw std::runtime_error(fmt::format("--attach names snapshot '{}' twice", name));
-    }
-    attached.push_back(open_attached(name, place));
-    if (place.whole()) records.push_back(attached.back()->record);
-  }
-  set_.add_attached(records);
-  for (auto& snapshot : attached) {
-    join(*snapshot);
-    show(std::move(snapshot));
-  }
-}
-
-/// A part of a file is shown as long as the set is mounted, which is read-only, and never recorded.
-std::shared_ptr<MountedSnapshot> MountedSet::open_attached(const std::string& name, const Place& place) {
-  const SnapshotRecord record{
-      .name = name, .type = "P", .chunk_sectors = 0, .created = std::chrono::system_clock::now(), .path = place.text()};
-  std::unique_ptr<BlockDevice> cow;
-  if (place.whole()) {
-    cow = std::make_unique<FileDevice>(set_.open_attached(name, place.path));
-  } else {
-    set_.check_new(name);
-    cow = open_to_look(place);
-  }
-  auto snapshot = build(record, std::move(cow), true);
-  snapshot->record.chunk_sectors = snapshot->store->geometry().chunk_sectors();
-  snapshot->record.cow_sectors = snapshot->cow->sectors();
-  return snapshot;
-}
-
-std::shared_ptr<MountedSnapshot> MountedSet::build(const SnapshotRecord& record, std::unique_ptr<BlockDevice> cow,
-                                                   bool must_exist) try {
-  auto snapshot = std::make_shared<MountedSnapshot>();
-  snapshot->record = record;
-  snapshot->cow = std::move(cow);
-  snapshot->store = StoreTypes::builtin().create(
-      record.type, *snapshot->cow,
-      {.chunk_sectors = record.chunk_sectors, .must_exist = must_exist, .read_only = read_only()});
-  const bool writable = !record.read_only && !read_only();
-  const std::uint64_t id = next_id_++;
-  snapshot->view = std::make_unique<Snapshot>(
-      origin_, *snapshot->cow, *snapshot->store, flusher_,
-      Snapshot::Options{
-          .writable = writable,
-          .record_invalid = [this,
-                             name = record.name](const std::string& reason) { return record_invalid(name, reason); },
-          .changed = [this, name = record.name, id](
-                         SnapshotState state, const std::string& reason) { note_change(name, id, state, reason); }});
-  snapshot->file = std::make_unique<ViewFile>(
-      *snapshot->view, flusher_,
-      ViewFile::Options{.id = id,
-                        .size_bytes = size_bytes(),
-                        .writable = writable,
-                        .created = to_timespec(record.created),
-                        .allocated_bytes = [cow = snapshot->cow.get()] { return cow->allocated_bytes(); }});
-  return snapshot;
-} catch (const std::runtime_error& error) {
-  throw std::runtime_error(fmt::format("snapshot '{}' cannot be opened: {}", record.name, error.what()));
-}
 
 void MountedSet::note_change(const std::string& name, std::uint64_t id, SnapshotState state,
                              const std::string& reason) {
@@ -220,6 +124,7 @@ std::error_code MountedSet::flush_all() {
 }
 
 void MountedSet::close() {
+  if (!begun_) return;
   const std::error_code error = flush_all();
   flush_thread_.reset();
   if (error) throw std::system_error(error, "not everything could be put on disk; the set stays marked as open");

@@ -39,10 +39,14 @@ class MountedSet final : public ExportedTree {
     std::string why;
   };
 
-  /// Opens the set and everything in it, and starts the flush thread. On return the set is marked open on disk.
-  /// Throws std::runtime_error with one line for people.
+  /// Opens the set and everything in it, and starts the flush thread. Throws SetInUse when somebody else has it, and
+  /// std::runtime_error with one line for people.
   MountedSet(const ServeOptions& options, const ProcessSetup& setup);
   ~MountedSet() override;
+
+  /// To be called once the mount stands, before the first request is served. On return it is durable that the set is
+  /// open, and what is attached; before that nothing of a new set stays. Throws std::runtime_error.
+  void begin();
 
   // ExportedTree
   std::shared_ptr<ExportedFile> origin() override;
@@ -62,7 +66,8 @@ class MountedSet final : public ExportedTree {
 
   /// Everything that was answered is durable on return.
   [[nodiscard]] std::error_code flush_all();
-  /// flush_all(), then marks the set closed. Nothing may be asked of it afterwards. Throws when that fails.
+  /// flush_all(), then marks the set closed; does nothing before begin(). Nothing may be asked of it afterwards. Throws
+  /// when that fails.
   void close();
 
   /// PATH, or PATH@OFFSET+LENGTH for a part of it.
@@ -90,11 +95,15 @@ class MountedSet final : public ExportedTree {
  private:
   ViewFile::Options origin_file_options() const;
   std::shared_ptr<MountedSnapshot> find(std::string_view name) const;
-  void open_listed(const SnapshotRecord& record);
+  void open_all();
+  void leave_out(const SnapshotRecord& record, const std::string& why);
+  void take_in(std::shared_ptr<MountedSnapshot> snapshot);
+  std::shared_ptr<MountedSnapshot> open_listed(const SnapshotRecord& record);
   void attach_all();
   std::shared_ptr<MountedSnapshot> open_attached(const std::string& name, const Place& place);
+  /// Over the store at the path `existing` (for messages), or over a new one when that is empty.
   std::shared_ptr<MountedSnapshot> build(const SnapshotRecord& record, std::unique_ptr<BlockDevice> cow,
-                                         bool must_exist);
+                                         const std::string& existing);
   void note_change(const std::string& name, std::uint64_t id, SnapshotState state, const std::string& reason)
       EXCLUDES(forget_mutex_);
   std::error_code record_invalid(const std::string& name, const std::string& reason);
@@ -111,6 +120,10 @@ class MountedSet final : public ExportedTree {
   Flusher flusher_;
   Origin origin_;
   ViewFile origin_file_;
+
+  // Set up before anything is served.
+  std::vector<SnapshotRecord> newly_attached_;  // to be recorded by begin()
+  bool begun_ = false;
 
   /// One create or remove at a time; before mutex_.
   Mutex changes_;

@@ -5,19 +5,36 @@
 #include <stdexcept>
 #include <utility>
 
+#include "base/system_error.h"
 #include "block/file_device.h"
 #include "daemon/mounted_set.h"
 #include "dmsnap/error.h"
 #include "host/holders.h"
+#include "set/cow_size.h"
 
 namespace dmsnap {
 
-void MountedSet::create(const CreateRequest& request) {
-  MutexLock one_at_a_time(changes_);
-  if (read_only()) throw std::runtime_error("the mount is read-only: " + read_only_reason());
+namespace {
+
+/// A chunk size and a length of the COW file that make a snapshot.
+void check_sizes(const CreateRequest& request) {
   if (!ChunkGeometry::valid(request.chunk_sectors)) {
     throw std::runtime_error("the chunk size must be a power of two from 512 bytes to 1 GiB");
   }
+  const std::uint64_t least = smallest_cow_sectors(request.chunk_sectors) * sector_bytes;
+  if (request.cow_bytes && *request.cow_bytes < least) {
+    throw std::runtime_error(
+        fmt::format("a COW file of {} B is too small: a header, a metadata area and one chunk take {} B",
+                    *request.cow_bytes, least));
+  }
+}
+
+}  // namespace
+
+void MountedSet::create(const CreateRequest& request) try {
+  MutexLock one_at_a_time(changes_);
+  if (read_only()) throw std::runtime_error("the mount is read-only: " + read_only_reason());
+  check_sizes(request);
   std::optional<std::uint64_t> cow_sectors;
   if (request.cow_bytes) cow_sectors = *request.cow_bytes / sector_bytes;
   PendingStore pending = set_.begin_create(request.name, request.chunk_sectors, cow_sectors);
@@ -28,7 +45,7 @@ void MountedSet::create(const CreateRequest& request) {
                         .cow_sectors = pending.cow_sectors(),
                         .created = std::chrono::system_clock::now(),
                         .read_only = request.read_only};
-  auto snapshot = build(record, std::make_unique<FileDevice>(duplicate(pending.fd())), false);
+  auto snapshot = build(record, std::make_unique<FileDevice>(duplicate(pending.fd())), "");
   snapshot->record.type = record.type = snapshot->store->type_name();
   flusher_.add(*snapshot->view);
   try {
@@ -37,13 +54,19 @@ void MountedSet::create(const CreateRequest& request) {
       origin_.attach(*snapshot->view);
       return {};
     });
-    if (error) throw std::system_error(error, "flush what was written before the snapshot");
+    if (error) throw std::runtime_error("flush what was written before the snapshot: " + error.message());
   } catch (...) {
     flusher_.remove(*snapshot->view);
     throw;
   }
   log::info("snapshot '{}' taken", request.name);
   show(std::move(snapshot));
+} catch (const std::system_error& error) {
+  const std::string advice =
+      is_no_space(error.code())
+          ? fmt::format("; the filesystem of {} is full: make room there, or remove a snapshot", store_path())
+          : "";
+  throw std::runtime_error(fmt::format("snapshot '{}' cannot be created: {}{}", request.name, error.what(), advice));
 }
 
 void MountedSet::remove(std::string_view name) {

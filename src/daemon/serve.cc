@@ -3,13 +3,17 @@
 
 #include <absl/cleanup/cleanup.h>
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
+#include <chrono>
 #include <functional>
+#include <memory>
 #include <stdexcept>
 #include <thread>
 
@@ -18,7 +22,9 @@
 #include "daemon/mounted_set.h"
 #include "daemon/set_control.h"
 #include "fuse/session.h"
+#include "host/detached_users.h"
 #include "host/mount_point.h"
+#include "host/mount_table.h"
 #include "host/process_setup.h"
 
 namespace dmsnap {
@@ -67,11 +73,40 @@ void run_session(const ServeOptions& options, MountedSet& set, const std::functi
   // A read-only set is no read-only mount: the images refuse to be written, but the control file must be.
   Session session(set, control.handler(),
                   {.mountpoint = options.mountpoint, .fsname = set.origin_name(), .allow_other = options.allow_other});
+  set.begin();
   const SignalThread signal_thread(session, set);
   set.tell_changes_to([&session](std::uint64_t file_id) { session.forget_content(file_id); });
   const absl::Cleanup no_longer = [&set] { set.tell_changes_to(nullptr); };
   ready();
   session.run();
+}
+
+bool is_mounted(const std::string& mountpoint) {
+  return std::ranges::any_of(mount_table(), [&](const Mount& mount) { return mount.point == mountpoint; });
+}
+
+std::runtime_error being_closed(const SetInUse& in_use, const std::string& set) {
+  std::string users;
+  for (const std::string& user : detached_users()) users += (users.empty() ? "" : ", ") + user;
+  return std::runtime_error(fmt::format(
+      "{}: the set is being closed by {}: nothing is mounted on {} any more, and it ends when the last file is closed; "
+      "close it and mount again: {}",
+      set, in_use.holder(), in_use.mountpoint(), users.empty() ? "who has one open cannot be seen from here" : users));
+}
+
+/// Waits for a daemon whose mount is gone: it puts everything on disk and ends, as a rule at once.
+std::unique_ptr<MountedSet> open_set(const ServeOptions& options, const ProcessSetup& setup) {
+  constexpr std::chrono::seconds patience(5);
+  const auto deadline = std::chrono::steady_clock::now() + patience;
+  for (;;) {
+    try {
+      return std::make_unique<MountedSet>(options, setup);
+    } catch (const SetInUse& in_use) {
+      if (in_use.mountpoint().empty() || is_mounted(in_use.mountpoint())) throw;
+      if (std::chrono::steady_clock::now() >= deadline) throw being_closed(in_use, options.origin.text());
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  }
 }
 
 /// Everything from the set to the mount, in the order in which it must come up; the other way round on return.
@@ -83,20 +118,26 @@ void serve_here(const ServeOptions& options, const std::function<void()>& ready)
   // Inherited by threads, so before the first one.
   const ProcessSetup setup{.io_flusher = set_io_flusher(), .memory_locked = lock_memory()};
 
-  MountedSet set(options, setup);
+  const auto set = open_set(options, setup);
   try {
-    run_session(options, set, ready);
+    run_session(options, *set, ready);
   } catch (...) {
-    set.close();
+    set->close();
     throw;
   }
-  set.close();
+  set->close();
+}
+
+/// While somebody waits for the outcome of the mount, warnings are for his eyes, too.
+log::Options log_options(const ServeOptions& options, bool watched) {
+  log::Options to = options.log;
+  to.syslog = to.file.empty() && !options.foreground;
+  to.watched = watched;
+  return to;
 }
 
 void detach_from_terminal(const ServeOptions& options) {
-  log::Options to = options.log;
-  if (to.file.empty()) to.syslog = true;
-  log::configure(to);
+  log::configure(log_options(options, false));
   const UniqueFd null(::open("/dev/null", O_RDWR | O_CLOEXEC));
   for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) ::dup2(null.get(), fd);
   if (::chdir("/") != 0) log::warning("chdir /: {}", last_error().message());
@@ -153,7 +194,7 @@ std::string read_pipe(int fd) {
 }  // namespace
 
 void serve(const ServeOptions& options) {
-  log::configure(options.log);
+  log::configure(log_options(options, true));
   check_mount_place(options);
   if (options.foreground) return serve_here(options, [] {});
   std::array<int, 2> ends;

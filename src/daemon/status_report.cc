@@ -98,7 +98,7 @@ std::string status_text(const MountedSet& set, const MountedSnapshot& snapshot) 
                                  snapshot.record.name, state_word(snapshot), human_size(data * sector_bytes),
                                  human_size(set.size_bytes()), full_percent(usage),
                                  human_size(snapshot.store->geometry().chunk_bytes()), snapshot.store->type_name());
-  if (const std::string reason = snapshot.view->reason(); !reason.empty()) text += "  " + reason + "\n";
+  if (const std::string reason = snapshot.view->reason(); !reason.empty()) text += "    " + reason + "\n";
   return text;
 }
 

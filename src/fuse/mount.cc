@@ -22,6 +22,7 @@
 #include "base/system_error.h"
 #include "base/unique_fd.h"
 #include "fuse/fuse_log.h"
+#include "fuse/kept_stderr.h"
 
 namespace dmsnap {
 
@@ -124,14 +125,14 @@ FuseMount::FuseMount(const SessionOptions& options, const fuse_lowlevel_ops& tab
     : mountpoint_(absolute_mountpoint(options.mountpoint)) {
   const UniqueFd turn = turn_to_mount(mountpoint_);
   const FuseMessages messages;
+  const KeptStderr fusermount;
   session_.reset(new_session(options, table, operations));
   if (session_ && fuse_session_mount(session_.get(), mountpoint_.c_str()) == 0) {
     device_ = device_at(mountpoint_).value_or(0);
     return;
   }
-  throw std::runtime_error(
-      fmt::format("mount {}: {}", mountpoint_,
-                  messages.text().empty() ? "refused by fusermount3, which has said why" : messages.text()));
+  const std::string why = messages.text().empty() ? fusermount.text() : messages.text();
+  throw std::runtime_error(fmt::format("mount {}: {}", mountpoint_, why.empty() ? "refused by fusermount3" : why));
 }
 
 FuseMount::~FuseMount() {

@@ -7,6 +7,7 @@
 #include <spawn.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/vfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -17,6 +18,7 @@
 #include <cstdlib>
 #include <memory>
 #include <optional>
+#include <string_view>
 
 #include "base/system_error.h"
 #include "base/unique_fd.h"
@@ -48,7 +50,8 @@ bool is_empty_folder(const std::string& path) {
   const std::unique_ptr<DIR, int (*)(DIR*)> folder(::opendir(path.c_str()), &::closedir);
   if (!folder) throw_errno(path);
   while (const dirent* entry = ::readdir(folder.get())) {
-    if (entry->d_name[0] != '.') return false;
+    const std::string_view name = entry->d_name;
+    if (name != "." && name != "..") return false;
   }
   return true;
 }
@@ -145,6 +148,11 @@ void check_mount_point(const std::string& path, std::span<const std::string> kep
 }
 
 void check_fuse_device() {
+  const dev_t fuse = makedev(10, 229);
+  struct stat status {};
+  if (::stat("/dev/fuse", &status) == 0 && (!S_ISCHR(status.st_mode) || status.st_rdev != fuse)) {
+    throw std::runtime_error("/dev/fuse is not FUSE's device; as root: rm /dev/fuse; mknod -m 666 /dev/fuse c 10 229");
+  }
   const UniqueFd fd(::open("/dev/fuse", O_RDWR | O_CLOEXEC));
   if (fd) return;
   const bool missing = errno == ENOENT || errno == ENODEV || errno == ENXIO;

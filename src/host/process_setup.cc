@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "host/process_setup.h"
 
+#include <fcntl.h>
 #include <linux/capability.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -24,6 +25,15 @@ bool may_lock_all_memory() {
 }
 
 }  // namespace
+
+bool fill_standard_descriptors() {
+  for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    const int contrary = fd == STDIN_FILENO ? O_WRONLY : O_RDONLY;
+    // The lowest free number is the one that open() gives.
+    if (::fcntl(fd, F_GETFD) == -1 && ::open("/dev/null", contrary) != fd) return false;
+  }
+  return true;
+}
 
 bool set_io_flusher() {
   return ::prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0) == 0 && ::prctl(PR_GET_IO_FLUSHER, 0, 0, 0, 0) == 1;

@@ -3,6 +3,11 @@
 
 namespace dmsnap {
 
+/// Opens /dev/null on every closed one of the descriptors 0 to 2, in the mode in which its use fails as that of a
+/// closed one does: what is opened later must not get the number to which messages go. False when there is no
+/// /dev/null.
+[[nodiscard]] bool fill_standard_descriptors();
+
 // What a daemon below a block device should do for itself. Each tells whether it worked; to fail is no error, since it
 // takes privileges. Call them before the first thread: the first is inherited by threads, not shared.
 

@@ -43,14 +43,14 @@ bool write_fully(int fd, std::string_view content, long offset) {
   return true;
 }
 
-Replaced replace_file(int folder, const std::string& name, std::string_view content) {
+Replaced replace_file(int folder, const std::string& name, std::string_view content, const std::string& path) {
   const std::string fresh = replacement_name(name);
   ::unlinkat(folder, fresh.c_str(), 0);
   std::error_code error = write_new(folder, fresh, content);
   if (!error && ::renameat(folder, fresh.c_str(), folder, name.c_str()) != 0) error = last_error();
   if (error) {
     ::unlinkat(folder, fresh.c_str(), 0);
-    throw std::system_error(error, "writing " + name);
+    throw std::system_error(error, "writing " + path);
   }
   return sync_folder(folder) ? Replaced::durably : Replaced::unsurely;
 }

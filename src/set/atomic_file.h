@@ -14,9 +14,10 @@ enum class Replaced {
 };
 
 /// Gives file `name` in the open folder a new content, whole or not at all: written beside it as `.NAME.new`, synced,
-/// renamed over it, and the folder synced. Mode 0600. Throws std::system_error when the old content stands; then the
-/// temporary file is gone. One caller at a time.
-[[nodiscard]] Replaced replace_file(int folder, const std::string& name, std::string_view content);
+/// renamed over it, and the folder synced. Mode 0600. Throws std::system_error that names `path` when the old content
+/// stands; then the temporary file is gone. One caller at a time.
+[[nodiscard]] Replaced replace_file(int folder, const std::string& name, std::string_view content,
+                                    const std::string& path);
 
 /// The name of the temporary file.
 std::string replacement_name(const std::string& name);

@@ -35,6 +35,10 @@ std::uint64_t full_cow_sectors(std::uint64_t image_sectors, std::uint32_t chunk_
   return geometry.sectors_of(2 + chunks + chunks / exceptions_in_area);
 }
 
+std::uint64_t smallest_cow_sectors(std::uint32_t chunk_sectors) {
+  return smallest_store_chunks * chunk_sectors;
+}
+
 void set_length(int fd, std::uint64_t sectors, const std::string& path) {
   if (try_length(fd, sectors, path)) return;
   throw std::system_error(errc(std::errc::file_too_large), fmt::format("{}: a file of {} sectors", path, sectors));

@@ -10,6 +10,9 @@ namespace dmsnap {
 /// and E = 32 * chunk_sectors exceptions fit into an area. `chunk_sectors` is ChunkGeometry::valid().
 std::uint64_t full_cow_sectors(std::uint64_t image_sectors, std::uint32_t chunk_sectors);
 
+/// Size of the smallest COW file that can hold an exception: a header, a metadata area, one chunk; in sectors.
+std::uint64_t smallest_cow_sectors(std::uint32_t chunk_sectors);
+
 /// The length that a file was given, and what to tell people about it ("" when it is as wanted).
 struct CowLength {
   std::uint64_t sectors = 0;

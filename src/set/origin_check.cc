@@ -18,12 +18,26 @@ std::string moved(const SetRecord& record, const OriginFile& origin) {
   return same ? "" : " (and is not the same file as then: it was copied, restored or replaced)";
 }
 
+/// How an origin of another size becomes what it was. Only growing is suggested: it destroys nothing.
+std::string fitting(const SetRecord& record, const OriginFile& origin) {
+  if (origin.is_block_device()) return "put the device back as it was";
+  if (origin.bytes() < record.origin_bytes) {
+    return fmt::format(
+        "put the image back, or if its end was cut off, which is lost, make it as long again (truncate "
+        "-s {} {})",
+        record.origin_bytes, shell_word(origin.path()));
+  }
+  return fmt::format(
+      "put the image back; they need it without its last {} bytes, so if nothing was stored there they "
+      "can be cut off",
+      origin.bytes() - record.origin_bytes);
+}
+
 [[noreturn]] void refuse_size(const SetRecord& record, const OriginFile& origin) {
-  const std::string path = shell_word(origin.path());
   throw SetError(fmt::format(
-      "{} has {} bytes, had {} when its snapshots were taken{}: they do not fit it; put the image back, "
-      "give it its size again (truncate -s {} {}), or drop the snapshots with dmsnap remove",
-      origin.path(), origin.bytes(), record.origin_bytes, moved(record, origin), record.origin_bytes, path));
+      "{} has {} bytes, had {} when its snapshots were taken{}: they do not fit it; {}; or drop the snapshots with "
+      "dmsnap remove",
+      origin.path(), origin.bytes(), record.origin_bytes, moved(record, origin), fitting(record, origin)));
 }
 
 }  // namespace

@@ -13,7 +13,6 @@ namespace dmsnap {
 
 namespace {
 
-constexpr const char* reserve_name = ".reserve";
 constexpr off_t reserve_bytes = 256 << 10;
 constexpr std::size_t largest_record = 64U << 20;
 
@@ -28,10 +27,6 @@ std::string read_whole(int fd, const std::string& path) {
     text.append(piece, 0, static_cast<std::size_t>(n));
     if (text.size() > largest_record) throw SetError(path + ": is far too large; put back a good copy of it");
   }
-}
-
-bool no_space(const std::error_code& error) {
-  return error == std::errc::no_space_on_device || error == std::error_code(EDQUOT, std::generic_category());
 }
 
 }  // namespace
@@ -52,11 +47,11 @@ void RecordFile::replace(const SetRecord& record, Reserve reserve) {
   static_cast<void>(decode_set_record(text, path()));
   Replaced outcome{};
   try {
-    outcome = replace_file(folder_.fd(), file_name, text);
+    outcome = replace_file(folder_.fd(), file_name, text, path());
   } catch (const std::system_error& error) {
-    if (reserve == Reserve::keep || !no_space(error.code())) throw;
-    ::unlinkat(folder_.fd(), reserve_name, 0);
-    outcome = replace_file(folder_.fd(), file_name, text);
+    if (reserve == Reserve::keep || !is_no_space(error.code())) throw;
+    ::unlinkat(folder_.fd(), reserve_file_name, 0);
+    outcome = replace_file(folder_.fd(), file_name, text, path());
     keep_reserve();
   }
   if (outcome == Replaced::durably) return;
@@ -65,8 +60,8 @@ void RecordFile::replace(const SetRecord& record, Reserve reserve) {
 }
 
 void RecordFile::keep_reserve() const {
-  const UniqueFd fd(::openat(folder_.fd(), reserve_name, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600));
-  if (fd && ::fallocate(fd.get(), 0, 0, reserve_bytes) != 0) ::unlinkat(folder_.fd(), reserve_name, 0);
+  const UniqueFd fd(::openat(folder_.fd(), reserve_file_name, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600));
+  if (fd && ::fallocate(fd.get(), 0, 0, reserve_bytes) != 0) ::unlinkat(folder_.fd(), reserve_file_name, 0);
 }
 
 }  // namespace dmsnap

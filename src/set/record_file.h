@@ -36,6 +36,7 @@ class RecordFile {
   std::string path() const { return folder_.path_of(file_name); }
 
   static constexpr const char* file_name = "set.json";
+  static constexpr const char* reserve_file_name = ".reserve";
 
  private:
   const SetFolder& folder_;

@@ -21,8 +21,6 @@ namespace dmsnap {
 
 namespace {
 
-constexpr const char* lock_name = "lock";
-
 std::string command_of(long pid) {
   constexpr std::size_t enough = 120;
   std::ifstream file(fmt::format("/proc/{}/cmdline", pid), std::ios::binary);
@@ -34,8 +32,8 @@ std::string command_of(long pid) {
   return words;
 }
 
-/// "process 12 (dmsnap mount a b), mounted on b; unmount it first: dmsnap umount b"
-std::string holder(const SetFolder& folder, int fd) {
+[[noreturn]] void refuse(const SetFolder& folder, int fd) {
+  const std::string in_use = folder.path() + ": the set is in use by ";
   std::array<char, 5000> text{};
   const auto n = ::pread(fd, text.data(), text.size(), 0);
   const std::string_view line(text.data(), n > 0 ? static_cast<std::size_t>(n) : 0);
@@ -43,23 +41,28 @@ std::string holder(const SetFolder& folder, int fd) {
   const auto [end, error] = std::from_chars(line.data(), line.data() + line.size(), pid);
   const std::string command = error == std::errc() && pid > 0 ? command_of(pid) : "";
   if (command.empty()) {
-    return fmt::format("another process; stop it first: fuser -v {}", shell_word(folder.path_of(lock_name)));
+    const std::string holder = "another process";
+    throw SetInUse(
+        fmt::format("{}{}; stop it first: fuser -v {}", in_use, holder, shell_word(folder.path_of(SetLock::file_name))),
+        holder, "");
   }
   std::string_view mountpoint = line.substr(static_cast<std::size_t>(end - line.data()));
   mountpoint = mountpoint.substr(0, mountpoint.find('\n'));
-  if (!mountpoint.starts_with(' ')) return fmt::format("process {} ({}); stop it first", pid, command);
+  const std::string holder = fmt::format("process {} ({})", pid, command);
+  if (!mountpoint.starts_with(' ')) throw SetInUse(in_use + holder + "; stop it first", holder, "");
   mountpoint.remove_prefix(1);
-  return fmt::format("process {} ({}), mounted on {}; unmount it first: dmsnap umount {}", pid, command, mountpoint,
-                     shell_word(mountpoint));
+  throw SetInUse(fmt::format("{}{}, mounted on {}; unmount it first: dmsnap umount {}", in_use, holder, mountpoint,
+                             shell_word(mountpoint)),
+                 holder, std::string(mountpoint));
 }
 
 UniqueFd open_lock_file(const SetFolder& folder, LockMode mode) {
-  UniqueFd fd = open_file_at(folder.fd(), lock_name, O_RDWR | O_CREAT, 0600);
+  UniqueFd fd = open_file_at(folder.fd(), SetLock::file_name, O_RDWR | O_CREAT, 0600);
   if (fd) return fd;
-  if (mode == LockMode::exclusive) throw_errno(folder.path_of(lock_name));
-  fd = open_file_at(folder.fd(), lock_name, O_RDONLY);
+  if (mode == LockMode::exclusive) throw_errno(folder.path_of(SetLock::file_name));
+  fd = open_file_at(folder.fd(), SetLock::file_name, O_RDONLY);
   const bool cannot_have_one = !fd && (errno == ENOENT || errno == EROFS);
-  if (!fd && !cannot_have_one) throw_errno(folder.path_of(lock_name));
+  if (!fd && !cannot_have_one) throw_errno(folder.path_of(SetLock::file_name));
   return fd;
 }
 
@@ -68,9 +71,7 @@ UniqueFd open_lock_file(const SetFolder& folder, LockMode mode) {
 SetLock::SetLock(const SetFolder& folder, LockMode mode, const std::string& mountpoint)
     : fd_(open_lock_file(folder, mode)), mode_(mode) {
   if (!fd_) return;
-  if (!lock_file(fd_.get(), mode, folder.path_of(lock_name))) {
-    throw SetError(folder.path() + ": the set is in use by " + holder(folder, fd_.get()));
-  }
+  if (!lock_file(fd_.get(), mode, folder.path_of(file_name))) refuse(folder, fd_.get());
   record_holder(mountpoint);
 }
 

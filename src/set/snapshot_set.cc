@@ -78,6 +78,7 @@ void SnapshotSet::check_free(const std::string& name) const {
 
 void SnapshotSet::replace(SetRecord next, RecordFile::Reserve reserve) {
   file_->replace(next, reserve);
+  if (new_set_) new_set_->keep();
   record_ = std::move(next);
 }
 
@@ -88,7 +89,12 @@ void SnapshotSet::mark_open() {
   if (!record_.seal) return;
   SetRecord next = record_;
   next.seal.reset();
-  replace(std::move(next), RecordFile::Reserve::use);
+  try {
+    replace(std::move(next), RecordFile::Reserve::use);
+  } catch (const std::system_error& error) {
+    refuse_full_disk(error);
+    throw;
+  }
 }
 
 void SnapshotSet::mark_closed() {

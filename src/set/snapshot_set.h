@@ -8,6 +8,7 @@
 
 #include "base/mutex.h"
 #include "base/unique_fd.h"
+#include "set/new_set.h"
 #include "set/origin_file.h"
 #include "set/pending_store.h"
 #include "set/record_file.h"
@@ -44,10 +45,12 @@ struct SetOptions {
 /// change something run one at a time and wait for the disk.
 class SnapshotSet {
  public:
-  /// Opens the set of `origin`, made on first use. On return the set is locked (shared when read-only, else
+  /// Opens the set of `origin`, made on first use; a new one that nobody has marked open or changed is taken away again
+  /// when this object goes. On return the set is locked (shared when read-only, else
   /// exclusive), the origin is locked in the same way, so that no other set can use it, and compared (see
   /// origin_check.h) with what the set says of it. What a crash interrupted is finished or undone; transient snapshots
-  /// (type N) of an earlier life are removed. Throws SetError or std::system_error; then the set is as it was.
+  /// (type N) of an earlier life are removed. Throws SetError (SetInUse when somebody else has it) or
+  /// std::system_error; then the set is as it was.
   SnapshotSet(const std::string& origin, const SetOptions& options);
   ~SnapshotSet();
   SnapshotSet(const SnapshotSet&) = delete;
@@ -93,9 +96,14 @@ class SnapshotSet {
   /// `store.name()`; its cow_sectors are taken from the store.
   UniqueFd commit_create(PendingStore store, SnapshotRecord record) EXCLUDES(mutex_);
 
-  /// Opens and locks the COW of a listed snapshot, for its whole life. Throws SetError when it is missing, shorter
-  /// than recorded, no file or block device, or locked by somebody else.
+  /// Opens and locks the COW of a listed snapshot, for its whole life. Throws SetError when it is missing, not as long
+  /// as recorded, no file or block device, or locked by somebody else.
   UniqueFd open_store(const std::string& name) const EXCLUDES(mutex_);
+
+  /// Of the COW of a listed snapshot; for messages.
+  std::string store_path(const std::string& name) const EXCLUDES(mutex_);
+  /// The command that drops a snapshot of this set while it is not mounted.
+  std::string removal(const std::string& name) const;
 
   /// Throws SetError when the name is not one for a snapshot, or taken.
   void check_new(const std::string& name) const EXCLUDES(mutex_);
@@ -119,6 +127,7 @@ class SnapshotSet {
 
  private:
   void enter_folder(const SetOptions& options);
+  void make_folder(const SetOptions& options);
   void take_lock(const SetOptions& options);
   SetRecord first_record() const;
   void compare(SetRecord& record, const SetOptions& options);
@@ -130,6 +139,8 @@ class SnapshotSet {
   bool has_file(const SnapshotRecord& record) const;
   std::string file_of(const SnapshotRecord& record) const;
 
+  /// When that is what it says: throws SetError with what helps.
+  void refuse_full_disk(const std::system_error& error) const;
   void check_changeable() const;
   void check_compared() const;
   void check_free(const std::string& name) const REQUIRES(mutex_);
@@ -144,6 +155,7 @@ class SnapshotSet {
   std::string folder_path_;
   std::optional<SetFolder> folder_;
   std::optional<SetLock> lock_;
+  std::optional<NewSet> new_set_;  // goes before the lock and the folder
   std::string read_only_reason_;
 
   mutable Mutex mutex_;

@@ -38,8 +38,20 @@ SnapshotSet::SnapshotSet(const std::string& origin, const SetOptions& options)
     throw SetError(origin_.path() +
                    " is a block device, beside which no folder can be kept; name one with --store DIR");
   }
-  enter_folder(options);
-  load(options);
+  try {
+    enter_folder(options);
+    load(options);
+  } catch (const std::system_error& error) {
+    refuse_full_disk(error);
+    throw;
+  }
+}
+
+void SnapshotSet::refuse_full_disk(const std::system_error& error) const {
+  if (!is_no_space(error.code())) return;
+  const bool made_now = new_set_ || !folder_;
+  throw SetError(fmt::format("{}; make room there{}", error.what(),
+                             made_now ? ", or name a folder elsewhere with --store DIR" : ""));
 }
 
 SnapshotSet::~SnapshotSet() = default;
@@ -49,8 +61,19 @@ void SnapshotSet::enter_folder(const SetOptions& options) {
   folder_ = SetFolder::open(folder_path_);
   if (folder_) take_lock(options);
   const bool shared = !read_only_reason_.empty();
+  if (folder_ && !shared && !folder_->exists(RecordFile::file_name)) {
+    new_set_.emplace(*folder_, NewSet::Folder::was_there);
+  }
   origin_.lock(shared ? LockMode::shared : LockMode::exclusive);
+  if (!folder_ && offline_) {
+    throw SetError(
+        fmt::format("{} has no set: there is no {}; name its folder with --store DIR", origin_.path(), folder_path_));
+  }
   if (folder_ || shared) return;
+  make_folder(options);
+}
+
+void SnapshotSet::make_folder(const SetOptions& options) {
   try {
     folder_ = SetFolder::create(folder_path_);
   } catch (const std::system_error& error) {
@@ -62,6 +85,7 @@ void SnapshotSet::enter_folder(const SetOptions& options) {
     read_only_reason_ = folder_path_ + " lies on read-only storage";
     return;
   }
+  new_set_.emplace(*folder_, NewSet::Folder::made);
   take_lock(options);
 }
 
@@ -194,8 +218,6 @@ void SnapshotSet::settle_missing(SetRecord& record, const SetOptions& options) {
       snapshot.invalid = "its COW file was missing when the set was opened with --force";
       log::warning("the COW file of snapshot {} is missing: the snapshot is invalid from now on", snapshot.name);
     } else {
-      log::warning("the COW file of snapshot {} is missing: the origin is read-only until the snapshot is removed",
-                   snapshot.name);
       missing_.push_back(snapshot.name);
     }
   }

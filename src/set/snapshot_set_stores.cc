@@ -69,14 +69,26 @@ UniqueFd open_path(const std::string& path, bool read_only) {
 
 }  // namespace
 
+std::string SnapshotSet::removal(const std::string& name) const {
+  const bool beside = folder_path_ == origin_.path() + ".dmsnap";
+  return fmt::format("dmsnap remove {}{} {}", beside ? "" : "--store " + shell_word(folder_path_) + " ",
+                     shell_word(origin_.path()), name);
+}
+
+std::string SnapshotSet::store_path(const std::string& name) const {
+  MutexLock lock(mutex_);
+  const SnapshotRecord& record = listed(name);
+  return record.attached() ? record.path : folder_->path_of(file_of(record));
+}
+
 UniqueFd SnapshotSet::open_store(const std::string& name) const {
   MutexLock lock(mutex_);
   const SnapshotRecord& record = listed(name);
   const bool read_only = !read_only_reason_.empty();
   const std::string path = record.attached() ? record.path : folder_->path_of(file_of(record));
   if (!has_file(record)) {
-    throw SetError(
-        fmt::format("{}, the COW file of snapshot {}, is missing; put it back, or remove the snapshot", path, name));
+    throw SetError(fmt::format("{}, the COW file of snapshot {}, is missing; put it back, or drop the snapshot: {}",
+                               path, name, removal(name)));
   }
   UniqueFd fd = record.attached() ? open_path(path, read_only)
                                   : folder_->open_file(file_of(record), read_only ? O_RDONLY : O_RDWR);
@@ -84,8 +96,15 @@ UniqueFd SnapshotSet::open_store(const std::string& name) const {
   if (bytes < record.cow_sectors * sector_bytes) {
     throw SetError(
         fmt::format("{}, the COW file of snapshot {}, has {} bytes, should have {}: it was cut off; put back a copy, "
-                    "or remove the snapshot",
-                    path, name, bytes, record.cow_sectors * sector_bytes));
+                    "or drop the snapshot: {}",
+                    path, name, bytes, record.cow_sectors * sector_bytes, removal(name)));
+  }
+  // One that is attached may have grown, as LVM's do.
+  if (!record.attached() && bytes != record.cow_sectors * sector_bytes) {
+    throw SetError(
+        fmt::format("{}, the COW file of snapshot {}, has {} bytes, {} says {}: one of them is wrong; put "
+                    "back a good copy of it, or drop the snapshot: {}",
+                    path, name, bytes, RecordFile::file_name, record.cow_sectors * sector_bytes, removal(name)));
   }
   lock_store(fd.get(), read_only, path);
   return fd;

@@ -29,7 +29,7 @@ Snapshot::Snapshot(View& base, BlockDevice& cow, ExceptionStore& store, Flusher&
   reserved_end_ = Sector(store_.usage().allocated);
   if (!valid) {
     state_ = SnapshotState::invalid;
-    reason_ = "the store says so";
+    reason_ = "its COW file is marked invalid: it could not keep what the origin had";
   }
 }
 
@@ -117,7 +117,7 @@ Outcome Snapshot::write_new(Sector to, std::span<const std::byte> data, Wait wai
   }
   CowRun claimed;
   const Outcome outcome = claim(first, chunks, Use::write, wait, claimed);
-  if (outcome && *outcome == make_error_code(Error::store_full)) return no_room_for_writer();
+  if (outcome && (*outcome == Error::store_full || *outcome == Error::disk_full)) return no_room_for_writer(*outcome);
   if (!outcome || *outcome || claimed.length == 0) return outcome;
 
   const Extent taken = extent_of(first, claimed.length);
@@ -163,7 +163,8 @@ Outcome Snapshot::claim(Chunk first, std::uint64_t at_most, Use use, Wait wait, 
   const std::uint64_t gap = free_gap(first, at_most);
   if (gap == 0) return std::error_code();
   const std::uint64_t affordable = chunks_with_room(first, gap);
-  if (affordable == 0 || !make_room(affordable)) return Error::store_full;
+  if (affordable == 0) return Error::store_full;
+  if (!make_room(affordable)) return Error::disk_full;
   const auto prepared = store_.prepare(affordable);
   if (!prepared) return prepared.error();
   expected_.erase(expected_.lower_bound(first.value()), expected_.lower_bound(first.value() + prepared->length));

@@ -105,7 +105,7 @@ class Snapshot final : public View {
   /// Reads from the base what `data` leaves of the region, into their places in `assembled`.
   Outcome read_edges(Extent region, Extent data, std::span<std::byte> assembled, Wait wait);
   /// Takes COW chunks for the gap that begins at `first` and marks it as pending. An empty run: it is no gap any more.
-  /// Error::store_full: there is no room.
+  /// Error::store_full, Error::disk_full: there is no room.
   Outcome claim(Chunk first, std::uint64_t at_most, Use use, Wait wait, CowRun& claimed) EXCLUDES(mutex_);
   /// Chunks from `first` that have neither an exception nor one in the making.
   std::uint64_t free_gap(Chunk first, std::uint64_t at_most) const REQUIRES_SHARED(mutex_);
@@ -118,7 +118,7 @@ class Snapshot final : public View {
   /// Ends what claim() began: the region is an exception from now on, or the snapshot becomes invalid.
   std::error_code publish(const Region& region, std::error_code copied);
   std::error_code copy_region(const Region& region);
-  std::error_code no_room_for_writer();
+  std::error_code no_room_for_writer(std::error_code why);
 
   void invalidate(const std::string& reason) EXCLUDES(mutex_);
 

@@ -26,6 +26,7 @@ bool Snapshot::has_durably(Extent range) const {
 
 std::error_code Snapshot::expect_copy(Extent range) {
   const ChunkGeometry g = geometry();
+  std::error_code why = Error::store_full;
   {
     WriteLock lock(mutex_);
     if (state_ == SnapshotState::invalid) return unrecorded_;
@@ -36,12 +37,14 @@ std::error_code Snapshot::expect_copy(Extent range) {
       if (free_gap(at, 1) == 1 && !expected_.contains(at.value())) added.push_back(at.value());
     }
     const std::uint64_t needed = expected_.size() + added.size();
-    if (added.empty() || (store_.available() >= needed && make_room(added.size()))) {
+    const bool has_chunks = store_.available() >= needed;
+    if (added.empty() || (has_chunks && make_room(added.size()))) {
       expected_.insert(added.begin(), added.end());
       return {};
     }
+    if (has_chunks) why = Error::disk_full;
   }
-  invalidate("the COW device is full, and the origin was written");
+  invalidate(why.message() + ", and the origin was written");
   return unrecorded();
 }
 

@@ -21,12 +21,12 @@ void Snapshot::invalidate(const std::string& reason) {
   if (options_.changed) options_.changed(SnapshotState::invalid, reason);
 }
 
-std::error_code Snapshot::no_room_for_writer() {
+std::error_code Snapshot::no_room_for_writer(std::error_code why) {
+  const std::string reason = why.message() + ", and the snapshot was written";
   if (!store_.overflow_supported()) {
-    invalidate("the COW device is full, and the snapshot was written");
+    invalidate(reason);
     return Error::snapshot_invalid;
   }
-  const std::string reason = "the COW device is full, and the snapshot was written";
   {
     WriteLock lock(mutex_);
     if (state_ != SnapshotState::active) return unusable(Use::write);

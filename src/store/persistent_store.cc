@@ -51,6 +51,7 @@ bool PersistentStore::load(std::uint64_t origin_sectors, const std::function<boo
   ListEnd end;
   if (header->valid) end = scan_strictly(cow_, geometry_, geometry_.chunks_touched(origin_sectors), found);
   writer_.go_on_in(end.last_sector);
+  if (end.stale_tail) warn_of_tail(end.at, geometry_.chunks_touched(origin_sectors));
   if (end.stale_tail && !options_.read_only) {
     throw_if(writer_.blank_behind(end.at), "blank the stale tail of a metadata area");
     throw_if(cow_.flush(), "flush the COW device");
@@ -63,6 +64,24 @@ bool PersistentStore::load(std::uint64_t origin_sectors, const std::function<boo
   place_ = end.at;
   durable_below_ = next_free_.value();
   return valid_;
+}
+
+void PersistentStore::warn_of_tail(const MetadataPlace& at, std::uint64_t origin_chunks) {
+  if (!options_.warn) return;
+  const auto area = read_area(at.area);
+  if (!area) throw_if(area.error(), "read a metadata area");
+  std::uint64_t plausible = 0;
+  for (std::uint64_t slot = at.used; slot < layout().entries(); ++slot) {
+    const disk::Entry entry = disk::unpack_entry(*area, slot);
+    const CowChunk copy(entry.new_chunk.value());
+    const bool inside = copy.value() < layout().chunks() && entry.old_chunk.value() < origin_chunks;
+    if (inside && !layout().is_metadata(copy)) ++plausible;
+  }
+  options_.warn(fmt::format(
+      "the list of exceptions ends at entry {} of metadata area {}; {} entries behind it look valid and are "
+      "given up: what a power cut leaves, which loses nothing that was flushed. If there was none, the list "
+      "is damaged: dmsnap check and dmsnap repair tell more of a copy that was made before this mount",
+      at.used, at.area, plausible));
 }
 
 void PersistentStore::create() {

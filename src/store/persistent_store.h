@@ -57,6 +57,8 @@ class PersistentStore final : public ExceptionStore {
   /// The place behind the newest entry, in the area that holds it. Nothing when there is none.
   std::optional<MetadataPlace> behind_newest() const REQUIRES(mutex_);
   void create();
+  /// Before it is blanked: the bytes of the area from `at` on are no zeros.
+  void warn_of_tail(const MetadataPlace& at, std::uint64_t origin_chunks);
   Result<std::vector<std::byte>> read_area(std::uint64_t area);
 
   BlockDevice& cow_;

@@ -19,7 +19,9 @@ namespace dmsnap {
 struct StoreOptions {
   std::uint32_t chunk_sectors = 0;  ///< 0: the header's, or for a new store the kernel's default of 32 (16 KiB)
   bool must_exist = false;          ///< a blank device is damage, not a new store
-  bool read_only = false;           ///< never writes: no new store, the stale tail stays, prepare() fails with EROFS
+  /// Told, in one line, what load() found and people should know: entries that it gives up.
+  std::function<void(const std::string&)> warn = {};
+  bool read_only = false;  ///< never writes: no new store, the stale tail stays, prepare() fails with EROFS
 };
 
 /// Makes a store on `cow`, which outlives it. Nothing is read or written before load(). Throws std::invalid_argument

@@ -91,6 +91,17 @@ TEST(Size, only_the_given_text_is_read) {
   EXPECT_EQ(parse_size("--held", std::string_view("123456").substr(0, 3)), 123U);
 }
 
+TEST(Size, a_percentage_is_of_a_whole_and_rounded_down) {
+  EXPECT_EQ(parse_percent("--size", "50%", 4096), 2048U);
+  EXPECT_EQ(parse_percent("--size", "1%", 199), 1U);
+  EXPECT_EQ(parse_percent("--size", "150%", one << 40), 3 * (one << 39));
+  EXPECT_EQ(parse_percent("--size", "100%", ~std::uint64_t{0} >> 1), ~std::uint64_t{0} >> 1);
+  for (const std::string text : {"%", "-1%", "1.5%", "5", "5%%", "5K%", " 5%", "1001%", "99999999999999999999999%"}) {
+    EXPECT_EQ(refusal([&] { parse_percent("--size", text, 1000); }),
+              "--size '" + text + "': use a whole number up to 1000 before the %");
+  }
+}
+
 TEST(ChunkSize, a_power_of_two_is_taken_in_sectors) {
   EXPECT_EQ(parse_chunk_size("512"), 1U);
   EXPECT_EQ(parse_chunk_size("4K"), 8U);

@@ -49,11 +49,24 @@ kill -TERM "$pid"
 for _ in $(seq 100); do mountpoint -q d || break; sleep 0.1; done
 ! mountpoint -q d || fail "not detached"
 ! gone "$pid" || fail "the daemon has gone although a file is open"
+expect_failure 1 "being closed by process $pid" "$DMSNAP" mount disk.img d
+grep -q "process $$ (.*): open file origin" err.txt || fail "does not say who has what open: $(cat err.txt)"
+[ "$(wc -l < err.txt)" -eq 1 ] || fail "not one line: $(cat err.txt)"
 head -c 1000 <&3 > read.txt || fail "the open file is not served"
 cmp -n 1000 read.txt disk.img
 exec 3<&-
 ended "$pid"
 closed "SIGTERM with an open file"
+
+# a mount that comes while the last daemon is still closing waits for it
+serve disk.img d
+exec 3< d/origin
+kill -TERM "$(cat d.pid)"
+for _ in $(seq 100); do mountpoint -q d || break; sleep 0.1; done
+sleep 1 & # the last one that has it open
+exec 3<&-
+serve disk.img d
+unserve d
 
 # through mount(8)'s helper, with fstab's options
 ./mount.fuse.dmsnap disk.img d -o "ro,nofail,log-file=$PWD/log"

@@ -58,7 +58,7 @@ TEST_F(SetOpen, links_to_an_origin_lead_to_its_one_set) {
 }
 
 TEST_F(SetOpen, the_folder_is_private_and_a_strange_one_is_refused) {
-  { SnapshotSet set(origin(), {}); }
+  make_set();
   struct stat status {};
   ASSERT_EQ(::stat(store().c_str(), &status), 0);
   EXPECT_EQ(status.st_mode & 07777, 0700U);
@@ -77,8 +77,21 @@ TEST_F(SetOpen, the_folder_is_private_and_a_strange_one_is_refused) {
   EXPECT_SAYS(refusal(), "belongs to user 12345");
 }
 
-TEST_F(SetOpen, files_of_the_set_are_not_reached_through_links) {
+TEST_F(SetOpen, a_new_set_leaves_nothing_until_it_is_marked_open) {
   { SnapshotSet set(origin(), {}); }
+  EXPECT_FALSE(fs::exists(store()));
+  fs::create_directory(path("folder"));
+  { SnapshotSet set(origin(), {.store = path("folder")}); }
+  EXPECT_TRUE(fs::is_empty(path("folder")));
+  EXPECT_SAYS(refusal({.offline = true}), "has no set");
+  EXPECT_FALSE(fs::exists(store()));
+  make_set();
+  { SnapshotSet set(origin(), {}); }
+  EXPECT_TRUE(fs::exists(in_store("set.json")));
+}
+
+TEST_F(SetOpen, files_of_the_set_are_not_reached_through_links) {
+  make_set();
   write_file(path("victim"), "precious");
   for (const char* name : {"lock", "set.json"}) {
     fs::rename(in_store(name), path("saved"));
@@ -109,7 +122,7 @@ TEST_F(SetOpen, a_damaged_record_is_refused_and_left_untouched) {
 }
 
 TEST_F(SetOpen, a_cow_file_that_nobody_lists_is_left_alone) {
-  { SnapshotSet set(origin(), {}); }
+  make_set();
   write_file(in_store("stranger.cow"), "SnAp");
   SnapshotSet set(origin(), {});
   EXPECT_EQ(read_file(in_store("stranger.cow")), "SnAp");

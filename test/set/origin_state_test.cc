@@ -70,12 +70,13 @@ TEST_F(OriginState, an_origin_that_was_in_use_at_a_crash_is_taken) {
 
 TEST_F(OriginState, another_size_is_refused_in_any_state) {
   ASSERT_EQ(::truncate(origin().c_str(), (4 << 20) + 4096), 0);
-  EXPECT_SAYS(refusal(), fmt::format("truncate -s {}", 4 << 20));
+  EXPECT_SAYS(refusal(), "without its last 4096 bytes");
+  EXPECT_FALSE(contains(refusal(), "truncate")) << "cutting it off may destroy data";
   EXPECT_SAYS(refusal({.force = true}), "do not fit it");
   ASSERT_EQ(::truncate(origin().c_str(), 4 << 20), 0);
   use(/*closed=*/false);
   ASSERT_EQ(::truncate(origin().c_str(), 4 << 19), 0);
-  EXPECT_SAYS(refusal(), "do not fit it");
+  EXPECT_SAYS(refusal(), fmt::format("truncate -s {} {}", 4 << 20, origin()));
 }
 
 TEST_F(OriginState, nothing_is_compared_without_snapshots) {

@@ -60,6 +60,12 @@ class SetRig : public testing::Test {
   static SnapshotRecord snapshot(const std::string& name, const std::string& type = "PO") {
     return {.name = name, .type = type, .created = Moment(std::chrono::seconds(1714979289))};
   }
+  /// A set that was in use and was closed.
+  void make_set() const {
+    SnapshotSet set(origin(), {});
+    set.mark_open();
+    set.mark_closed();
+  }
   /// Takes a snapshot whose "store" is the word SnAp.
   static void create(SnapshotSet& set, const std::string& name, const std::string& type = "PO") {
     PendingStore pending = set.begin_create(name, 8);

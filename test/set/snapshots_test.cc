@@ -111,7 +111,7 @@ TEST_F(SetSnapshots, a_transient_one_does_not_outlive_its_mount) {
   EXPECT_FALSE(fs::exists(in_store("fleeting.cow")));
 }
 
-TEST_F(SetSnapshots, a_store_is_locked_and_a_cut_off_one_is_refused) {
+TEST_F(SetSnapshots, a_store_is_locked_and_one_of_another_length_is_refused) {
   SnapshotSet set(origin(), {});
   create(set, "snap");
   {
@@ -120,6 +120,9 @@ TEST_F(SetSnapshots, a_store_is_locked_and_a_cut_off_one_is_refused) {
   }
   ASSERT_EQ(::truncate(in_store("snap.cow").c_str(), 4096), 0);
   EXPECT_SAYS(message_of([&] { set.open_store("snap"); }), "was cut off");
+  ASSERT_EQ(::truncate(in_store("snap.cow").c_str(), 1 << 30), 0);
+  EXPECT_SAYS(message_of([&] { set.open_store("snap"); }), "one of them is wrong");
+  EXPECT_SAYS(message_of([&] { set.open_store("snap"); }), "dmsnap remove " + origin() + " snap");
 }
 
 TEST_F(SetSnapshots, a_removed_store_is_blanked_even_where_somebody_keeps_a_link) {

@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// How the snapshots of a set are opened when it is mounted, and put together.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <stdexcept>
+#include <utility>
+
+#include "block/file_device.h"
+#include "daemon/mounted_set.h"
+#include "dmsnap/error.h"
+#include "set/image_format.h"
+#include "store/metadata_scan.h"
+
+namespace dmsnap {
+
+namespace {
+
+std::timespec to_timespec(Moment moment) {
+  const auto since = moment.time_since_epoch();
+  const auto seconds = std::chrono::floor<std::chrono::seconds>(since);
+  return {.tv_sec = seconds.count(), .tv_nsec = (since - seconds).count()};
+}
+
+/// The one that was handed over when the store was made is as good as the header: they must agree before an entry is
+/// believed, since the wrong one makes metadata of data.
+void check_chunk_size(const SnapshotRecord& record, BlockDevice& cow) {
+  const auto header = record.type == "N" ? std::nullopt : load_header(cow);
+  if (!header || header->geometry.chunk_sectors() == record.chunk_sectors) return;
+  throw StoreError(fmt::format("the header says chunks of {} B, set.json {} B: one of them is damaged",
+                               header->geometry.chunk_bytes(), record.chunk_sectors * sector_bytes));
+}
+
+/// Runs `open` for the COW at `path`. What is thrown says which, and when the store is damaged what helps.
+template <class Open>
+std::shared_ptr<MountedSnapshot> opened(const std::string& name, const std::string& path, const std::string& way_out,
+                                        Open open) {
+  try {
+    return open();
+  } catch (const StoreError& error) {
+    const std::string file = shell_word(path);
+    throw std::runtime_error(
+        fmt::format("snapshot '{}' cannot be opened: {}: {}; look closer: dmsnap check {}; save what is right: dmsnap "
+                    "repair {} NEW{}",
+                    name, path, error.what(), file, file, way_out));
+  } catch (const std::system_error& error) {
+    throw std::runtime_error(fmt::format("snapshot '{}' cannot be opened: {}: {}", name, path, error.what()));
+  }
+}
+
+}  // namespace
+
+ViewFile::Options MountedSet::origin_file_options() const {
+  return {.id = 16,
+          .size_bytes = size_bytes(),
+          .writable = !read_only(),
+          .created = to_timespec(std::chrono::system_clock::now()),
+          .allocated_bytes = [this] { return origin_device_->allocated_bytes(); }};
+}
+
+void MountedSet::open_all() {
+  const std::vector<std::string> missing = set_.missing();
+  const auto moved = [&](const SnapshotRecord& record) {
+    return std::ranges::find(missing, record.name) != missing.end() &&
+           std::ranges::find(options_.attach, record.name, [](const auto& each) { return each.first; }) !=
+               options_.attach.end();
+  };
+  for (const SnapshotRecord& record : set_.snapshots()) {
+    if (moved(record)) continue;
+    if (record.invalid) {
+      leave_out(record, *record.invalid);
+    } else if (std::ranges::find(missing, record.name) != missing.end()) {
+      leave_out(record, "its COW file is missing");
+    } else {
+      take_in(open_listed(record));
+    }
+  }
+}
+
+void MountedSet::leave_out(const SnapshotRecord& record, const std::string& why) {
+  log::warning("snapshot '{}' cannot be shown: {}; 'dmsnap remove {} {}' drops it", record.name, why, mountpoint(),
+               record.name);
+  MutexLock lock(mutex_);
+  unopened_.push_back({record, why});
+}
+
+void MountedSet::take_in(std::shared_ptr<MountedSnapshot> snapshot) {
+  const std::string& name = snapshot->record.name;
+  if (snapshot->view->state() == SnapshotState::invalid) {
+    log::warning("snapshot '{}' is invalid and answers EIO: {}; 'dmsnap remove {} {}' drops it", name,
+                 snapshot->view->reason(), mountpoint(), name);
+  }
+  join(*snapshot);
+  show(std::move(snapshot));
+}
+
+std::shared_ptr<MountedSnapshot> MountedSet::open_listed(const SnapshotRecord& record) {
+  const std::string path = set_.store_path(record.name);
+  auto cow = std::make_unique<FileDevice>(set_.open_store(record.name));
+  return opened(record.name, path, "; or drop the snapshot: " + set_.removal(record.name), [&] {
+    check_chunk_size(record, *cow);
+    return build(record, std::move(cow), path);
+  });
+}
+
+void MountedSet::attach_all() {
+  std::vector<std::shared_ptr<MountedSnapshot>> attached;
+  for (const auto& [name, place] : options_.attach) {
+    const auto there = find(name);
+    if (there && place.whole() && there->record.path == std::filesystem::canonical(place.path)) continue;
+    if (std::ranges::find(attached, name, [](const auto& each) { return each->record.name; }) != attached.end()) {
+      throw std::runtime_error(fmt::format("--attach names snapshot '{}' twice", name));
+    }
+    attached.push_back(open_attached(name, place));
+    if (place.whole()) newly_attached_.push_back(attached.back()->record);
+  }
+  for (auto& snapshot : attached) take_in(std::move(snapshot));
+}
+
+/// A part of a file is shown as long as the set is mounted, which is read-only, and never recorded.
+std::shared_ptr<MountedSnapshot> MountedSet::open_attached(const std::string& name, const Place& place) {
+  const SnapshotRecord record{
+      .name = name, .type = "P", .chunk_sectors = 0, .created = std::chrono::system_clock::now(), .path = place.text()};
+  std::unique_ptr<BlockDevice> cow;
+  if (place.whole()) {
+    cow = std::make_unique<FileDevice>(set_.open_attached(name, place.path));
+  } else {
+    set_.check_new(name);
+    cow = open_to_look(place);
+  }
+  auto snapshot = opened(name, place.text(), "", [&] { return build(record, std::move(cow), place.text()); });
+  snapshot->record.chunk_sectors = snapshot->store->geometry().chunk_sectors();
+  snapshot->record.cow_sectors = snapshot->cow->sectors();
+  return snapshot;
+}
+
+std::shared_ptr<MountedSnapshot> MountedSet::build(const SnapshotRecord& record, std::unique_ptr<BlockDevice> cow,
+                                                   const std::string& existing) {
+  const auto warn = [name = record.name, existing](const std::string& what) {
+    log::warning("snapshot '{}', {}: {}", name, existing, what);
+  };
+  auto snapshot = std::make_shared<MountedSnapshot>();
+  snapshot->record = record;
+  snapshot->cow = std::move(cow);
+  snapshot->store = StoreTypes::builtin().create(
+      record.type, *snapshot->cow,
+      {.chunk_sectors = record.chunk_sectors, .must_exist = !existing.empty(), .warn = warn, .read_only = read_only()});
+  const bool writable = !record.read_only && !read_only();
+  const std::uint64_t id = next_id_++;
+  snapshot->view = std::make_unique<Snapshot>(
+      origin_, *snapshot->cow, *snapshot->store, flusher_,
+      Snapshot::Options{
+          .writable = writable,
+          .record_invalid = [this,
+                             name = record.name](const std::string& reason) { return record_invalid(name, reason); },
+          .changed = [this, name = record.name, id](
+                         SnapshotState state, const std::string& reason) { note_change(name, id, state, reason); }});
+  snapshot->file = std::make_unique<ViewFile>(
+      *snapshot->view, flusher_,
+      ViewFile::Options{.id = id,
+                        .size_bytes = size_bytes(),
+                        .writable = writable,
+                        .created = to_timespec(record.created),
+                        .allocated_bytes = [cow = snapshot->cow.get()] { return cow->allocated_bytes(); }});
+  return snapshot;
+}
+
+}  // namespace dmsnap
