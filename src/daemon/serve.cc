@@ -82,7 +82,7 @@ void run_session(const ServeOptions& options, MountedSet& set, const std::functi
 }
 
 bool is_mounted(const std::string& mountpoint) {
-  return std::ranges::any_of(mount_table(), [&](const Mount& mount) { return mount.point == mountpoint; });
+  return std::ranges::any_of(mount_table(), [&](const MountEntry& mount) { return mount.point == mountpoint; });
 }
 
 std::runtime_error being_closed(const SetInUse& in_use, const std::string& set) {

@@ -27,18 +27,18 @@ std::optional<std::string> image_at(const std::string& path) {
   return std::nullopt;
 }
 
-bool is_mounted(const std::vector<Mount>& mounts, dev_t device) {
-  return std::ranges::find(mounts, device, &Mount::device) != mounts.end();
+bool is_mounted(const std::vector<MountEntry>& mounts, dev_t device) {
+  return std::ranges::find(mounts, device, &MountEntry::device) != mounts.end();
 }
 
-bool is_detached(const fs::path& link, const std::vector<Mount>& mounts) {
+bool is_detached(const fs::path& link, const std::vector<MountEntry>& mounts) {
   struct statx status {};
   constexpr int cached = AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT;
   return ::statx(AT_FDCWD, link.c_str(), cached, STATX_TYPE, &status) == 0 && status.stx_dev_major == 0 &&
          !is_mounted(mounts, makedev(status.stx_dev_major, status.stx_dev_minor));
 }
 
-std::optional<std::string> open_image(const fs::path& process, const std::vector<Mount>& mounts) {
+std::optional<std::string> open_image(const fs::path& process, const std::vector<MountEntry>& mounts) {
   std::error_code ignored;
   for (const auto& entry : fs::directory_iterator(process / "fd", ignored)) {
     const auto image = image_at(fs::read_symlink(entry.path(), ignored));
