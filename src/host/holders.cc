@@ -11,7 +11,6 @@
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
-#include <set>
 
 #include "host/block_users.h"
 #include "host/loop_devices.h"
@@ -103,12 +102,12 @@ pid_t parent_of(pid_t process) {
 }
 
 /// This process and the commands that only wait for it. The shell above them is none: it stays.
-std::set<std::string> asking() {
-  std::set<std::string> pids{std::to_string(::getpid())};
+std::vector<std::string> asking() {
+  std::vector<std::string> pids{std::to_string(::getpid())};
   for (pid_t each = ::getppid(); each > 1; each = parent_of(each)) {
     const std::string command = command_of(fmt::format("/proc/{}", each));
     if (command != "sudo" && command != "umount" && !command.starts_with("umount.fuse")) break;
-    pids.insert(std::to_string(each));
+    pids.push_back(std::to_string(each));
   }
   return pids;
 }
@@ -119,7 +118,7 @@ void add_processes(const Place& place, std::vector<std::string>& found) {
   for (const auto& entry : fs::directory_iterator("/proc", ignored)) {
     const std::string pid = entry.path().filename();
     if (!std::ranges::all_of(pid, [](char c) { return c >= '0' && c <= '9'; })) continue;
-    if (left_out.contains(pid)) continue;
+    if (std::ranges::find(left_out, pid) != left_out.end()) continue;
     if (const auto use = use_of(entry.path(), place)) {
       found.push_back(fmt::format("process {} ({}): {}", pid, command_of(entry.path()), *use));
     }

@@ -128,7 +128,11 @@ def load(mount, folder, seed, pid):
     state = State(folder)
     numbers = itertools.count(state.next)
     writers = [
-        threading.Thread(target=write_until_killed, args=(f"{mount}/{name}", written, numbers, random.Random(rng.random())))
+        threading.Thread(
+            target=write_until_killed,
+            args=(f"{mount}/{name}", written, numbers, random.Random(rng.random())),
+            daemon=True,  # none holds up the end of a load that failed
+        )
         for name, written in state.files.items()
     ]
     for writer in writers:
