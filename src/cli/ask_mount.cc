@@ -25,7 +25,8 @@ std::string not_ours(std::string_view verb, const std::string& point, uid_t user
 /// Whose FUSE mount it is; nothing when it is none.
 std::optional<uid_t> user_of(const std::string& point) {
   const auto mounts = mount_table();
-  const auto top = std::find_if(mounts.rbegin(), mounts.rend(), [&](const MountEntry& each) { return each.point == point; });
+  const auto top =
+      std::find_if(mounts.rbegin(), mounts.rend(), [&](const MountEntry& each) { return each.point == point; });
   return top == mounts.rend() ? std::nullopt : top->user;
 }
 
