@@ -133,7 +133,6 @@ void check_mount_point(const std::string& path, std::span<const std::string> kep
           fmt::format("{} has {} mounted on it; name another folder, or unmount that first", path, what));
     }
   }
-  if (!is_empty_folder(path)) throw std::runtime_error(path + " is not empty; name an empty folder to mount on");
   const std::string point = canonical_mount_point(path);
   for (const std::string& each : kept) {
     struct stat status {};
@@ -144,6 +143,7 @@ void check_mount_point(const std::string& path, std::span<const std::string> kep
     if (is_within(place, point))
       throw std::runtime_error(fmt::format("{} would hide {}; name another folder", path, place));
   }
+  if (!is_empty_folder(path)) throw std::runtime_error(path + " is not empty; name an empty folder to mount on");
 }
 
 void check_fuse_device() {
