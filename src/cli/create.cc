@@ -6,10 +6,10 @@
 
 #include "base/system_error.h"
 #include "base/unique_fd.h"
+#include "cli/ask_mount.h"
 #include "cli/json_output.h"
 #include "cli/size.h"
 #include "cli/verbs.h"
-#include "control/client.h"
 #include "dmsnap/units.h"
 #include "set/cow_size.h"
 
@@ -69,7 +69,7 @@ class Create final : public Command {
       request["cow_bytes"] = cow_bytes(values["size"].as<std::string>(), mountpoint, request["chunk_sectors"]);
     }
     sync_mappings(mountpoint);
-    const auto reply = ask(mountpoint, request);
+    const auto reply = ask_mount(name(), mountpoint, request);
     if (values.count("json")) {
       print_json(streams.out, reply["snapshot"]);
       return done;

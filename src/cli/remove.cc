@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include <filesystem>
 
+#include "cli/ask_mount.h"
 #include "cli/verbs.h"
-#include "control/client.h"
 #include "set/snapshot_set.h"
 
 namespace dmsnap::cli {
@@ -21,8 +21,10 @@ class Remove final : public Command {
   int run(const po::variables_map& values, Streams) const override {
     const std::string where = operand(values, "MOUNTPOINT|ORIGIN");
     const std::string snapshot = operand(values, "NAME");
-    if (std::filesystem::is_directory(where)) {
-      ask(where, {{"verb", "remove"}, {"name", snapshot}});
+    // Nobody but its user can look at a user's mount.
+    std::error_code error;
+    if (std::filesystem::is_directory(where, error) || error == std::errc::permission_denied) {
+      ask_mount(name(), where, {{"verb", "remove"}, {"name", snapshot}});
     } else {
       // The way out when the origin was changed and the set refuses to be mounted.
       const std::string store = values.count("store") ? values["store"].as<std::string>() : "";

@@ -17,7 +17,7 @@ namespace dmsnap {
 /// up to 2^20 chunks (the kernel's node holds 256). There is no moment at which the whole is moved.
 class ExceptionTable {
  public:
-  /// COW chunks from here on cannot be held; that is a COW device of 8 EiB with 512-byte chunks.
+  /// COW chunks from here on cannot be held; that is a COW device of 8 PiB with 512-byte chunks.
   static constexpr CowChunk copy_limit = CowChunk(std::uint64_t{1} << 44);
 
   ExceptionTable() = default;

@@ -27,7 +27,7 @@ class LeafDirectory {
 
   LeafDirectory() = default;
   /// Of pairs in ascending order of different keys, which lie in one aligned range of 2^bits.
-  LeafDirectory(std::span<const Pair> sorted, int bits) { build(root_, sorted, bits); }
+  LeafDirectory(std::span<const Pair> sorted, int bits) : LeafDirectory() { build(root_, sorted, bits); }
   /// Of parts that cover the 2^bits keys from `base` on, as many behind them, and so on; a power of two of them, at
   /// most max_slots, an aligned range together. `bits` is at least MapLeaf::narrowest, and each part was made with it.
   /// They are empty then.

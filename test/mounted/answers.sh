@@ -78,6 +78,9 @@ as_nobody "$DMSNAP" status theirs/d --json | jq .pid > theirs.pid
 for verb in status list umount; do
   expect_failure 1 "mounted by the user nobody, who alone may ask it: run it as that user: sudo -u nobody dmsnap $verb $PWD/theirs/d" "$DMSNAP" $verb theirs/d
 done
+for verb in create remove; do
+  expect_failure 1 "mounted by the user nobody, who alone may ask it: run it as that user: sudo -u nobody dmsnap $verb" "$DMSNAP" $verb theirs/d x
+done
 as_nobody "$DMSNAP" umount theirs/d
 rm theirs.pid
 SCRIPT
