@@ -41,7 +41,7 @@ bool is_detached(const fs::path& link, const std::vector<MountEntry>& mounts) {
 std::optional<std::string> open_image(const fs::path& process, const std::vector<MountEntry>& mounts) {
   std::error_code ignored;
   for (const auto& entry : fs::directory_iterator(process / "fd", ignored)) {
-    const auto image = image_at(fs::read_symlink(entry.path(), ignored));
+    auto image = image_at(fs::read_symlink(entry.path(), ignored));
     if (image && is_detached(entry.path(), mounts)) return image;
   }
   return std::nullopt;

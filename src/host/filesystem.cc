@@ -64,7 +64,7 @@ std::string filesystem_type(int fd, std::uint64_t offset, std::uint64_t bytes) {
 }
 
 std::string mount_hint(const SnapshotImage& image, const std::string& release) {
-  const std::string command =
+  std::string command =
       "mount -o " + options_for(image.filesystem, image.writable) + " " + shell_word(image.path) + " DIRECTORY";
   if (image.filesystem != "btrfs" || btrfs_mounts_twins(release)) return command;
   return command + " (unmount the origin first: Linux before 6.7 cannot mount both)";
