@@ -65,6 +65,21 @@ class CompactMap {
             .above = {key - leaf->distance(upper, key), leaf->value(upper)}};
   }
 
+  /// What is at a key itself, told in as few instructions as can be, so that lookups overlap; only where pairs are
+  /// short and no pair of an earlier leaf can be within reach. Not `known`: around() tells.
+  struct Exact {
+    bool known = false;
+    bool there = false;
+    std::uint32_t value = 0;
+  };
+  [[gnu::always_inline]] Exact at(std::uint64_t key, std::uint64_t reach_below) const {
+    const MapLeaf* leaf = leaves_.find(key);
+    if (leaf == nullptr || !leaf->is_short()) return {};
+    leaf->prefetch();
+    const auto [any_below, there, value] = leaf->at_key(key);
+    return {.known = any_below || (key & leaf->mask()) >= reach_below, .there = there, .value = value};
+  }
+
   /// `key` is not there yet.
   void insert(std::uint64_t key, std::uint64_t value);
   /// `key` is there.

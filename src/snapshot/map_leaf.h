@@ -47,6 +47,20 @@ class alignas(std::uint64_t) MapLeaf {
   std::uint64_t value(std::uint32_t at) const {
     return short_keys() && value_bytes_ == 4 ? short_value(at) : wide_value(at);
   }
+  /// Keys and values are short, as most are; then at_key() may be asked.
+  bool is_short() const { return short_keys() && value_bytes_ == 4; }
+  /// The pair that lies nearest at or below a key of the range: whether it has that key, and its value. With none
+  /// below, another.
+  struct Exact {
+    bool any_below;
+    bool there;
+    std::uint32_t value;
+  };
+  Exact at_key(std::uint64_t key) const {
+    const std::uint32_t below = search(static_cast<Short>(key));
+    const std::uint32_t at = below - (below > 0);
+    return {.any_below = below > 0, .there = short_key(at) == static_cast<Short>(key), .value = short_value(at)};
+  }
   /// can_hold() it.
   void set_value(std::uint32_t at, std::uint64_t value);
   /// How many lie at or below `key`, which is in the range.
