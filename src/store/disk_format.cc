@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "store/disk_format.h"
 
-#include <cstring>
-
 namespace dmsnap::disk {
 
 Header unpack_header(std::span<const std::byte> sector) {
@@ -13,12 +11,6 @@ Header unpack_header(std::span<const std::byte> sector) {
 
 void pack_header(const Header& header, std::span<std::byte> sector) {
   std::memcpy(sector.first(sizeof header).data(), &header, sizeof header);
-}
-
-Entry unpack_entry(std::span<const std::byte> entries, std::uint64_t slot) {
-  Entry entry;
-  std::memcpy(&entry, entries.subspan(slot * sizeof entry, sizeof entry).data(), sizeof entry);
-  return entry;
 }
 
 void pack_entry(const Entry& entry, std::span<std::byte> entries, std::uint64_t slot) {

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <span>
 
 #include "base/little_endian.h"
@@ -37,7 +38,11 @@ Header unpack_header(std::span<const std::byte> sector);
 void pack_header(const Header& header, std::span<std::byte> sector);
 
 /// Entry number `slot` of a run of entries.
-Entry unpack_entry(std::span<const std::byte> entries, std::uint64_t slot);
+inline Entry unpack_entry(std::span<const std::byte> entries, std::uint64_t slot) {
+  Entry entry;
+  std::memcpy(&entry, entries.subspan(slot * sizeof entry, sizeof entry).data(), sizeof entry);
+  return entry;
+}
 void pack_entry(const Entry& entry, std::span<std::byte> entries, std::uint64_t slot);
 
 }  // namespace dmsnap::disk

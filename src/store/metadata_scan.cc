@@ -31,9 +31,13 @@ class Bounds {
                              geometry.whole_chunks(max_device_sectors))) {}
 
   std::optional<Defect> defect_of(const ExceptionRun& one) const {
-    if (one.copy.value() >= layout_.chunks()) return Defect::cow_chunk_outside;
-    if (layout_.is_metadata(one.copy)) return Defect::cow_chunk_is_metadata;
-    if (one.origin >= origin_end_) return Defect::origin_chunk_outside;
+    if (one.copy.value() < layout_.chunks() && layout_.is_metadata(one.copy)) return Defect::cow_chunk_is_metadata;
+    return defect_of_data(one.origin, one.copy);
+  }
+  /// As defect_of(), for a copy that is known to be no metadata chunk.
+  std::optional<Defect> defect_of_data(Chunk origin, CowChunk copy) const {
+    if (copy.value() >= layout_.chunks()) return Defect::cow_chunk_outside;
+    if (origin >= origin_end_) return Defect::origin_chunk_outside;
     return std::nullopt;
   }
 
@@ -81,33 +85,40 @@ class Scan {
  private:
   /// True when all entries of the area are used, so that the list goes on in the next.
   bool take_area(std::span<const std::byte> area) {
+    const CowChunk first = layout_.area(at_.area) + 1;
     for (at_.used = 0; at_.used < layout_.entries(); ++at_.used) {
       const ExceptionRun one = entry_of(area, at_.used);
       if (one.copy == end_of_list) return false;
-      take_entry(one);
+      take_entry(one.origin, one.copy, one.copy == first + at_.used);
     }
     return true;
   }
 
-  void take_entry(const ExceptionRun& one) {
-    if (const auto defect = defect_of(one)) {
+  /// `in_order`: it names the data chunk that belongs to its slot.
+  void take_entry(Chunk origin, CowChunk copy, bool in_order) {
+    if (const auto defect = defect_of(origin, copy, in_order)) {
       report();
-      return tell(*defect, one);
+      return tell(*defect, {.origin = origin, .copy = copy});
     }
-    if (one.copy != layout_.area(at_.area) + 1 + at_.used) end_.in_order = false;
-    end_.next_free = std::max(end_.next_free, one.copy + 1);
-    if (extends(run_, one)) {
+    end_.in_order &= in_order;
+    end_.next_free = std::max(end_.next_free, copy + 1);
+    if (run_.length > 0 && run_.origin + run_.length == origin && run_.copy + run_.length == copy) {
       ++run_.length;
       return;
     }
     report();
-    run_ = one;
+    run_.origin = origin;
+    run_.copy = copy;
+    run_.length = 1;
     run_at_ = at_;
   }
 
-  std::optional<Defect> defect_of(const ExceptionRun& one) {
-    if (const auto defect = bounds_.defect_of(one)) return defect;
-    if (!named_.insert(one.copy)) return Defect::cow_chunk_twice;
+  std::optional<Defect> defect_of(Chunk origin, CowChunk copy, bool in_order) {
+    // Whether a chunk is metadata takes a division, as long as all else here.
+    const auto defect =
+        in_order ? bounds_.defect_of_data(origin, copy) : bounds_.defect_of({.origin = origin, .copy = copy});
+    if (defect) return defect;
+    if (!named_.insert(copy)) return Defect::cow_chunk_twice;
     ++end_.named_chunks;
     return std::nullopt;
   }
