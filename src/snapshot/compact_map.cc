@@ -5,7 +5,8 @@
 
 namespace dmsnap {
 
-CompactMap::CompactMap(std::span<CompactMap> parts, std::uint64_t base, int bits) {
+CompactMap::CompactMap(std::span<CompactMap> parts, std::uint64_t base, int bits, Memory memory)
+    : memory_(std::move(memory)) {
   std::vector<LeafDirectory> directories;
   directories.reserve(parts.size());
   for (CompactMap& part : parts) {

@@ -3,9 +3,12 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <utility>
+#include <vector>
 
+#include "base/huge_pages.h"
 #include "snapshot/leaf_directory.h"
 
 namespace dmsnap {
@@ -19,15 +22,20 @@ class CompactMap {
   using Pair = LeafDirectory::Pair;
 
   CompactMap() = default;
-  /// Of pairs in ascending order of different keys, which lie in one aligned range of 2^bits.
-  explicit CompactMap(std::span<const Pair> sorted, int bits = 64) : leaves_(sorted, bits), size_(sorted.size()) {}
+  /// Of pairs in ascending order of different keys, which lie in one aligned range of 2^bits. With `bulk`, leaves are
+  /// made there, and it is kept by a map that this one becomes a part of.
+  explicit CompactMap(std::span<const Pair> sorted, int bits = 64, std::pmr::memory_resource* bulk = nullptr)
+      : leaves_(sorted, bits, bulk), size_(sorted.size()) {}
+  using Memory = std::vector<std::unique_ptr<BulkMemory>>;
   /// Of parts that cover the 2^bits keys from `base` on, as many behind them, and so on: LeafDirectory tells which will
   /// do. They are empty then.
-  CompactMap(std::span<CompactMap> parts, std::uint64_t base, int bits);
+  CompactMap(std::span<CompactMap> parts, std::uint64_t base, int bits, Memory memory = {});
   /// The other one is empty then.
-  CompactMap(CompactMap&& other) noexcept : leaves_(std::move(other.leaves_)), size_(std::exchange(other.size_, 0)) {}
+  CompactMap(CompactMap&& other) noexcept
+      : memory_(std::move(other.memory_)), leaves_(std::move(other.leaves_)), size_(std::exchange(other.size_, 0)) {}
   CompactMap& operator=(CompactMap&& other) noexcept {
     leaves_ = std::move(other.leaves_);
+    memory_ = std::move(other.memory_);
     size_ = std::exchange(other.size_, 0);
     return *this;
   }
@@ -50,19 +58,14 @@ class CompactMap {
     const MapLeaf* leaf = leaves_.find(key);
     if (leaf == nullptr) return far_around(key);
     leaf->prefetch();
-    const std::uint32_t below = leaf->count_up_to(key);
-    const std::uint32_t count = leaf->count();
-    const bool any_below = below > 0;
-    const bool any_above = below < count;
+    const MapLeaf::Near near = leaf->around(key);
     // Where a key lies among those of its leaf is as good as random: conditions without a branch for each part.
-    const bool far_below = !any_below & ((key & leaf->mask()) < reach.below);
-    if (far_below | (!any_above & (reach.above > 1))) return far_around(key);
-    const std::uint32_t lower = below - any_below;
-    const std::uint32_t upper = below - !any_above;
-    return {.any_below = any_below,
-            .any_above = any_above,
-            .below = {key - leaf->distance(lower, key), leaf->value(lower)},
-            .above = {key - leaf->distance(upper, key), leaf->value(upper)}};
+    const bool far_below = !near.any_below & ((key & leaf->mask()) < reach.below);
+    if (far_below | (!near.any_above & (reach.above > 1))) return far_around(key);
+    return {.any_below = near.any_below,
+            .any_above = near.any_above,
+            .below = {key - near.to_below, near.below},
+            .above = {key + near.to_above, near.above}};
   }
 
   /// What is at a key itself, told in as few instructions as can be, so that lookups overlap; only where pairs are
@@ -89,6 +92,7 @@ class CompactMap {
  private:
   Neighbours far_around(std::uint64_t key) const;
 
+  Memory memory_;  // that leaves are in; outlives them
   LeafDirectory leaves_;
   std::size_t size_ = 0;
 };

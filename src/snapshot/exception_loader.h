@@ -1,22 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #pragma once
 
-#include <array>
 #include <cstdint>
-#include <memory>
 #include <optional>
 #include <vector>
 
+#include "base/huge_pages.h"
 #include "dmsnap/exception_store.h"
 #include "snapshot/exception_table.h"
 
 namespace dmsnap {
 
-/// Makes an exception table of a store's list, whatever its order, in little more memory than the table then takes: a
-/// radix sort in two steps. Entries are put into blocks by the highest bits of their origin chunk as they come; then
-/// each group of blocks, which fits a processor's cache, is sorted and becomes a part of the table, on as many cores as
-/// there are, and its blocks are freed. Inserting them one by one takes ten times as long
-/// (test/bench/metadata_bench.cc).
+/// Makes an exception table of a store's list, whatever its order: a radix sort in two steps. Entries are put into
+/// groups by the highest bits of their origin chunk as they come; then each group, which fits a processor's cache, is
+/// sorted and becomes a part of the table, on as many cores as there are. That takes 8 bytes for each beside the table.
+/// Inserting them one by one takes ten times as long (test/bench/metadata_bench.cc).
 class ExceptionLoader {
  public:
   /// For origin chunks below `origin_chunks`.
@@ -34,24 +32,28 @@ class ExceptionLoader {
   ExceptionTable finish();
 
  private:
-  /// An exception below far_chunks, less the bits of its origin chunk that its group tells.
-  struct Entry {
-    std::uint32_t origin;
-    std::array<std::uint32_t, 2> run;  // as the table stores it, lower half first
-  };
-  class Group;
+  struct Group;
   struct Part;
   class Sorter;
   static constexpr std::uint64_t far_chunks = std::uint64_t{1} << 40;
+
+  /// Entries that are put into their groups at once. A group is in a page of its own: with each system call that reads
+  /// entries between them, a processor may have to look up that page anew.
+  static constexpr std::size_t staged_at_once = 1U << 14;
+
+  void stage(const ExceptionRun& piece);
+  void distribute();
 
   void widen(std::uint64_t origin);
   Part sort_groups();
 
   const Chunk end_;
-  std::vector<Group> groups_;      // each of 2^shift_ origin chunks
-  int shift_ = 0;                  // grows with the origin chunks that come
-  std::size_t count_ = 0;          // entries in all groups
-  std::vector<ExceptionRun> far_;  // of origin chunks from far_chunks on: 4 PiB with chunks of 4 KiB
+  std::vector<CompactMap::Pair> staged_;
+  BulkMemory blocks_;                  // that groups are in
+  std::vector<Group> groups_;          // each of 2^shift_ origin chunks
+  int shift_ = 0;                      // grows with the origin chunks that come
+  std::size_t count_ = 0;              // entries in all groups
+  std::vector<CompactMap::Pair> far_;  // of origin chunks from far_chunks on: 4 PiB with chunks of 4 KiB
 };
 
 /// ExceptionStore::load() into `table`, which is empty. Throws what it throws, and StoreError when an origin chunk is

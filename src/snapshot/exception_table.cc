@@ -7,10 +7,6 @@ namespace dmsnap {
 
 namespace {
 
-ExceptionRun run_of(const CompactMap::Pair& pair) {
-  return ExceptionTable::unpack(pair.key, pair.value);
-}
-
 /// As the conditional operator, without a branch.
 std::uint64_t select(bool condition, std::uint64_t then, std::uint64_t otherwise) {
   return otherwise ^ ((then ^ otherwise) & (0 - std::uint64_t{condition}));
@@ -18,13 +14,8 @@ std::uint64_t select(bool condition, std::uint64_t then, std::uint64_t otherwise
 
 }  // namespace
 
-ExceptionTable::Span ExceptionTable::find(Chunk first, std::uint64_t at_most) const {
+ExceptionTable::Span ExceptionTable::find_run(Chunk first, std::uint64_t at_most) const {
   // Whether there is an exception is as good as random, so nothing here branches on it.
-  if (at_most == 1) {
-    // A short value is a run of one chunk.
-    const auto exact = runs_.at(first.value(), longest_);
-    if (exact.known) return {.length = 1, .copied = exact.there, .copy = CowChunk(exact.value)};
-  }
   const auto near = runs_.around(first.value(), {.below = longest_, .above = at_most});
   const ExceptionRun run = run_of(near.below);
   const std::uint64_t inside = first - run.origin;

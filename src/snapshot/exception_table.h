@@ -32,7 +32,14 @@ class ExceptionTable {
   };
 
   /// `at_most` is at least 1, and so is the answer's length.
-  Span find(Chunk first, std::uint64_t at_most) const;
+  Span find(Chunk first, std::uint64_t at_most) const {
+    if (at_most == 1) {
+      // A short value is a run of one chunk.
+      const auto exact = runs_.at(first.value(), longest_);
+      if (exact.known) return {.length = 1, .copied = exact.there, .copy = CowChunk(exact.value)};
+    }
+    return find_run(first, at_most);
+  }
 
   /// False, and nothing is changed, when one of the chunks is there already or the copy lies at or above copy_limit.
   [[nodiscard]] bool insert(ExceptionRun run);
@@ -49,6 +56,7 @@ class ExceptionTable {
   static ExceptionRun unpack(std::uint64_t origin, std::uint64_t packed) {
     return {.origin = Chunk(origin), .copy = CowChunk(packed & (copy_limit.value() - 1)), .length = (packed >> 44) + 1};
   }
+  static ExceptionRun run_of(const CompactMap::Pair& pair) { return unpack(pair.key, pair.value); }
 
   /// Whether the two are one run.
   static bool continues(const ExceptionRun& run, const ExceptionRun& next) {
@@ -57,6 +65,7 @@ class ExceptionTable {
   }
 
  private:
+  Span find_run(Chunk first, std::uint64_t at_most) const;
   void insert_piece(const ExceptionRun& piece);
 
   CompactMap runs_;            // by first origin chunk, pack()ed

@@ -62,17 +62,17 @@ void LeafDirectory::free(Slot slot) {
 }
 
 /// A leaf, or a node with so many slots that most leaves have some of them.
-void LeafDirectory::build(Slot& into, std::span<const Pair> sorted, int bits) {
-  constexpr std::size_t pairs_for_a_slot = MapLeaf::limit * 3 / 8;
-  if (sorted.size() <= MapLeaf::limit) {
+void LeafDirectory::Builder::build(Slot& into, std::span<const Pair> sorted, int bits) const {
+  constexpr std::size_t pairs_for_a_slot = MapLeaf::limit(64) * 3 / 8;
+  if (sorted.size() <= MapLeaf::limit(bits)) {
     if (sorted.empty()) return;
     const bool wide = std::ranges::any_of(sorted, MapLeaf::is_wide, &Pair::value);
-    auto leaf = MapLeaf::make(bits, static_cast<std::uint32_t>(sorted.size()), wide);
+    auto leaf = MapLeaf::make(bits, static_cast<std::uint32_t>(sorted.size()), wide, bulk);
     for (const Pair& pair : sorted) leaf->append(pair.key, pair.value);
     into = Slot(std::move(leaf));
     return;
   }
-  const int own = bits_between(sorted.front().key, sorted.back().key);
+  const int own = std::max(MapLeaf::narrowest, bits_between(sorted.front().key, sorted.back().key));
   const std::size_t wanted = std::clamp(std::bit_ceil(sorted.size() / pairs_for_a_slot), std::size_t{2}, max_slots);
   const int shift = std::max(MapLeaf::narrowest, own - std::countr_zero(wanted));
   Node* node = Node::make(sorted.front().key & ~mask(own), shift, slots_of(own - shift));
@@ -80,11 +80,13 @@ void LeafDirectory::build(Slot& into, std::span<const Pair> sorted, int bits) {
   fill(*node, 0, node->count, sorted);
 }
 
-void LeafDirectory::fill(Node& node, std::size_t first, std::size_t count, std::span<const Pair> sorted) {
+void LeafDirectory::Builder::fill(Node& node, std::size_t first, std::size_t count,
+                                  std::span<const Pair> sorted) const {
   if (count == 1) return build(node.slots()[first], sorted, node.shift);
-  if (sorted.size() <= MapLeaf::limit) {
+  const int bits = node.shift + std::countr_zero(count);
+  if (sorted.size() <= MapLeaf::limit(bits)) {
     Slot leaf;
-    build(leaf, sorted, node.shift + std::countr_zero(count));
+    build(leaf, sorted, bits);
     return set({node.slots() + first, count}, leaf);
   }
   const std::uint64_t middle = node.base + ((first + count / 2) << node.shift);
@@ -195,7 +197,7 @@ MapLeaf& LeafDirectory::room_for(const Pair& pair) {
       replace(spot.run, Slot(leaf->widened()));
     } else if (!leaf->full()) {
       return *leaf;
-    } else if (leaf->count() < MapLeaf::limit) {
+    } else if (leaf->count() < MapLeaf::limit(leaf->bits())) {
       replace(spot.run, Slot(leaf->copy(0, leaf->count(), leaf->bits(), MapLeaf::growth)));
     } else if (spot.run.size() > 1) {
       halve(spot.run);
@@ -230,7 +232,7 @@ void LeafDirectory::refine(const Spot& spot, std::uint64_t key) {
   const std::uint64_t base = key & ~leaf.mask();
   const std::uint64_t lowest = std::min(base | leaf.key(0), key);
   const std::uint64_t highest = std::max(base | leaf.key(leaf.count() - 1), key);
-  const int own = bits_between(lowest, highest);
+  const int own = std::max(MapLeaf::narrowest, bits_between(lowest, highest));
   const int shift = std::max(MapLeaf::narrowest, own - leaf_bits);
   MapLeaf::Ptr part = leaf.copy(0, leaf.count(), own, 0);
   Node* node = Node::make(key & ~mask(own), shift, slots_of(own - shift));
@@ -261,7 +263,7 @@ void LeafDirectory::join(Node& node, Run run) {
   if (buddy.empty() || buddy.is_node()) return;
   const MapLeaf& lower = *node.slots()[std::min(first, other)].leaf();
   const MapLeaf& upper = *node.slots()[std::max(first, other)].leaf();
-  if (lower.bits() != upper.bits() || lower.count() + upper.count() > MapLeaf::limit / 4 * 3) return;
+  if (lower.bits() != upper.bits() || lower.count() + upper.count() > MapLeaf::limit(lower.bits() + 1) / 4 * 3) return;
   const std::uint64_t base = node.base + (std::min(first, other) << node.shift);
   MapLeaf::Ptr both = lower.joined(upper, base);
   free(buddy);

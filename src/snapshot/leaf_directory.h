@@ -26,8 +26,11 @@ class LeafDirectory {
   };
 
   LeafDirectory() = default;
-  /// Of pairs in ascending order of different keys, which lie in one aligned range of 2^bits.
-  LeafDirectory(std::span<const Pair> sorted, int bits) : LeafDirectory() { build(root_, sorted, bits); }
+  /// Of pairs in ascending order of different keys, which lie in one aligned range of 2^bits. Leaves are made as
+  /// MapLeaf::make() does.
+  LeafDirectory(std::span<const Pair> sorted, int bits, std::pmr::memory_resource* bulk) : LeafDirectory() {
+    Builder{bulk}.build(root_, sorted, bits);
+  }
   /// Of parts that cover the 2^bits keys from `base` on, as many behind them, and so on; a power of two of them, at
   /// most max_slots, an aligned range together. `bits` is at least MapLeaf::narrowest, and each part was made with it.
   /// They are empty then.
@@ -103,8 +106,11 @@ class LeafDirectory {
   /// Slots that have the same leaf or node, or one that is empty.
   using Run = std::span<Slot>;
 
-  static void build(Slot& into, std::span<const Pair> sorted, int bits);
-  static void fill(Node& node, std::size_t first, std::size_t count, std::span<const Pair> sorted);
+  struct Builder {
+    std::pmr::memory_resource* bulk;
+    void build(Slot& into, std::span<const Pair> sorted, int bits) const;
+    void fill(Node& node, std::size_t first, std::size_t count, std::span<const Pair> sorted) const;
+  };
   static void free(Slot slot);
 
   static Run run_at(Node& node, std::uint64_t key);
