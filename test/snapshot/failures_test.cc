@@ -10,10 +10,11 @@ namespace dmsnap::test {
 namespace {
 
 using Bytes = std::vector<std::byte>;
-constexpr std::uint64_t sectors = 512;
 
 class Failures : public testing::Test {
  protected:
+  static constexpr std::uint64_t sectors = 512;
+
   Failures() : origin_(std::make_unique<MemoryDevice>(sectors)), rig_(origin_, sectors * sector_bytes) {}
 
   RigSnapshot& take(const std::string& type, std::uint64_t cow_sectors = 2 * sectors) {
