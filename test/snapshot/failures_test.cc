@@ -109,6 +109,17 @@ TEST_F(Failures, no_blocks_below_the_cow_is_a_full_store) {
   EXPECT_EQ(overflowing.view->status(), "Invalid");
 }
 
+TEST_F(Failures, copies_for_which_room_was_taken_need_no_more_when_the_disk_is_full) {
+  auto& snapshot = take("PO");
+  cow_->leave_available(0);  // nothing is taken ahead
+  EXPECT_FALSE(write_origin(0, 16));
+  EXPECT_FALSE(write_origin(40));
+  cow_->fail_reserves({.error = std::errc::no_space_on_device});
+  EXPECT_FALSE(rig_.flush(rig_.origin_file()));
+  EXPECT_EQ(snapshot.view->state(), SnapshotState::active) << snapshot.view->reason();
+  EXPECT_EQ(write(snapshot, 64), Error::snapshot_overflowed) << "one more has none";
+}
+
 TEST_F(Failures, a_full_store_of_type_P_becomes_invalid_by_its_own_writer) {
   auto& snapshot = take("P", 8 * 4);  // header, area, two copies
   EXPECT_FALSE(write(snapshot, 0));
