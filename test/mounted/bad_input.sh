@@ -120,6 +120,9 @@ truncate -s 5000 disk.img.dmsnap/good.cow
 refuse 1 "good" mounting disk.img d
 cp saved.cow disk.img.dmsnap/good.cow
 cp disk.img.dmsnap/set.json saved.json
+loop=$(losetup --find --show disk.img.dmsnap/good.cow)
+refuse 1 "good.cow is in use elsewhere (loop device $loop): writes from there would damage the snapshot 'good'" mounting disk.img d
+losetup -d "$loop"
 for content in '' '{"format": 1' '[]' '{"format": 99}'; do
   printf '%s' "$content" > disk.img.dmsnap/set.json
   refuse 1 "set.json" mounting disk.img d
