@@ -157,7 +157,7 @@ expect_failure 1 "unknown" "$DMSNAP" create d new --type Q
 for size in 0 1 100 511 8192 12287 0%; do expect_failure 2 "at least 12288 bytes" "$DMSNAP" create d new --size $size; done
 expect_failure 2 "at least 196608 bytes" "$DMSNAP" create d new --size 2% --chunk-size 64K
 for size in -1 x 5X '%' x% 1.5% 5%% 5K% 10000%; do expect_failure 2 "--size" "$DMSNAP" create d new --size=$size; done
-expect_failure 1 "no-such-mount/origin" "$DMSNAP" create no-such-mount new --size 50%
+expect_failure 1 "no-such-mount: No such file" "$DMSNAP" create no-such-mount new --size 50%
 expect_failure 1 "no snapshot" "$DMSNAP" remove d missing
 ask() { printf '%s\n' "$1" | python3 -c 'import os, sys
 fd = os.open("d/.dmsnap/control", os.O_RDWR); os.write(fd, sys.stdin.buffer.read()); print(os.read(fd, 65536).decode())'; }
