@@ -152,6 +152,8 @@ expect_failure 1 "already" "$DMSNAP" create d good
 for name in .hidden -x a/b "$(printf 'x%.0s' $(seq 300))" delta.map ''; do
   expect_failure 1 "name" "$DMSNAP" create d -- "$name" || true
 done
+expect_failure 1 "chunks of 1.0 GiB are larger than the image (8.0 MiB): use chunks of at most 8.0 MiB" "$DMSNAP" create d new --chunk-size 1G
+expect_failure 1 "at most 8.0 MiB" "$DMSNAP" create d new --chunk-size 16M
 for size in 3K 0 2G 4X; do expect_failure 2 "--chunk-size" "$DMSNAP" create d new --chunk-size $size; done
 expect_failure 1 "unknown" "$DMSNAP" create d new --type Q
 for size in 0 1 100 511 8192 12287 0%; do expect_failure 2 "at least 12288 bytes" "$DMSNAP" create d new --size $size; done
