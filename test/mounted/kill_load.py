@@ -103,10 +103,9 @@ def adopt(mount, snapshot, folder):
     state.save()
 
 
-def write_until_killed(path, written, numbers, rng):
-    file = os.open(path, os.O_RDWR)
-    sectors = os.fstat(file).st_size // SECTOR
+def write_until_killed(file, written, numbers, rng):
     try:
+        sectors = os.fstat(file).st_size // SECTOR
         while True:
             count = rng.choice([1, 8, 8, 8, 64, 300])
             first = rng.randrange(sectors - count)
@@ -142,7 +141,8 @@ def load(mount, folder, seed, pid):
     writers = [
         threading.Thread(
             target=write_until_killed,
-            args=(f"{mount}/{name}", written, numbers, random.Random(rng.random())),
+            # Opened before the clock runs: however slow the threads are to start, none finds the daemon gone already.
+            args=(os.open(f"{mount}/{name}", os.O_RDWR), written, numbers, random.Random(rng.random())),
             daemon=True,  # none holds up the end of a load that failed
         )
         for name, written in state.files.items()
