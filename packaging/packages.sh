@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-# Sourced by packaging/demo and test/run: the Debian 12 packages that they need, and how they get there.
+# Sourced by packaging/demo and test/run: the Debian 12 packages that they need, how they get there, and how a build
+# directory is made.
 
 build_packages=(g++ meson ninja-build pkgconf git ca-certificates libfuse3-dev fuse3 libboost-program-options-dev libspdlog-dev
   libfmt-dev libexpected-dev libabsl-dev nlohmann-json3-dev libxxhash-dev libblkid-dev libpng-dev)
@@ -24,6 +25,22 @@ require_packages() {
   export DEBIAN_FRONTEND=noninteractive
   apt-get update -qq && apt-get install -y -qq --no-install-recommends "${missing[@]}" > /dev/null || {
     echo "apt-get could not install ${missing[*]}" >&2
+    return 1
+  }
+}
+
+# set_up_build FOLDER OPTION...: a build directory with these options, new, as it was, or after a setup that failed; what
+# meson says is shown when it fails
+set_up_build() {
+  local folder=$1 said
+  shift
+  if [ -f "$folder/build.ninja" ]; then
+    said=$(meson configure "$folder" "$@" 2>&1)
+  else
+    rm -rf "$folder/meson-private" # without it nothing of a setup that ended half-way is believed
+    said=$(meson setup "$folder" "$@" 2>&1)
+  fi || {
+    echo "$said" >&2
     return 1
   }
 }

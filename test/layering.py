@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Each folder of src/ sees include/ and base/ only; daemon/ puts the spokes together, cli/ is the command over it."""
+"""Each folder of src/ sees include/ and base/ only; daemon/ puts the spokes together, cli/ is the command over it. What is
+included is a header."""
 import pathlib
 import re
 import sys
@@ -25,5 +26,7 @@ for file in sorted(source.rglob("*.[ch]*")):
         for prefix, home in ONLY_IN.items():
             if included.startswith(prefix) and layer != home:
                 complaints.append(f"{file}: {included} belongs to {home}/")
+        if not included.endswith((".h", ".hpp")) and "." in included:
+            complaints.append(f"{file}: {included} is no header")
 print("\n".join(complaints) or "layering: every include is allowed")
 sys.exit(bool(complaints))

@@ -11,6 +11,7 @@
 #include "cli/size.h"
 #include "cli/verbs.h"
 #include "dmsnap/units.h"
+#include "host/mount_point.h"
 #include "set/cow_size.h"
 
 namespace dmsnap::cli {
@@ -59,7 +60,7 @@ class Create final : public Command {
         ("json", "print what was made as JSON");
   }
   int run(const po::variables_map& values, Streams streams) const override {
-    const std::string mountpoint = operand(values, "MOUNTPOINT");
+    const std::string mountpoint = canonical_mount_point(operand(values, "MOUNTPOINT"));
     nlohmann::json request{{"verb", "create"},
                            {"name", operand(values, "NAME")},
                            {"type", values["type"].as<std::string>()},

@@ -10,8 +10,8 @@ namespace dmsnap::cli {
 
 namespace {
 
-constexpr std::size_t cell = 8;
-constexpr std::size_t margin = 8;
+constexpr std::size_t cell_size = 8;
+constexpr std::size_t border = 8;
 constexpr std::size_t sample_width = 24;
 constexpr std::size_t sample_height = 16;
 
@@ -58,14 +58,14 @@ class Canvas {
 
 void draw_png(const StoreMap& store, std::ostream& out) {
   const ImageMap& map = store.map;
-  const std::size_t samples_top = margin + picture::rows_of(map) * cell + margin;
-  Canvas canvas(margin + picture::columns * cell + margin, samples_top + sample_height + margin);
+  const std::size_t samples_top = border + picture::rows_of(map) * cell_size + border;
+  Canvas canvas(border + picture::columns * cell_size + border, samples_top + sample_height + border);
   for (std::size_t i = 0; i < map.cells(); ++i) {
-    canvas.fill(margin + i % picture::columns * cell, margin + i / picture::columns * cell, cell, cell,
-                map.shade(i, picture::shades));
+    canvas.fill(border + i % picture::columns * cell_size, border + i / picture::columns * cell_size, cell_size,
+                cell_size, map.shade(i, picture::shades));
   }
   for (unsigned shade = 0; shade < picture::shades; ++shade) {
-    canvas.fill(margin + shade * sample_width, samples_top, sample_width, sample_height, shade);
+    canvas.fill(border + shade * sample_width, samples_top, sample_width, sample_height, shade);
   }
   const std::vector<png_byte> encoded = canvas.encode();
   out.write(reinterpret_cast<const char*>(encoded.data()), static_cast<std::streamsize>(encoded.size()));

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "cli/place_argument.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <filesystem>
 #include <regex>
@@ -21,8 +23,9 @@ std::uint64_t parse_sectors(const std::string& text, const std::string& number) 
 }  // namespace
 
 Place parse_place(const std::string& text) {
-  static const std::regex part("@(\\d+[KMGTiB]*)\\+(\\d+[KMGTiB]*)");
-  static const std::regex with_parts("(.+?)((?:@\\d+[KMGTiB]*\\+\\d+[KMGTiB]*)+)");
+  static const std::string size = fmt::format("\\d+[{}]?", size_letters);
+  static const std::regex part(fmt::format("@({0})\\+({0})", size));
+  static const std::regex with_parts(fmt::format("(.+?)((?:@{0}\\+{0})+)", size));
   std::smatch found;
   std::error_code ignored;
   if (!std::regex_match(text, found, with_parts) || std::filesystem::exists(text, ignored)) return {.path = text};

@@ -19,7 +19,7 @@ std::uint64_t parse_size(std::string_view option, std::string_view text) {
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
   if (error == std::errc::invalid_argument) throw refuse(other_form);
   const std::string_view unit(end, text.size() - static_cast<std::size_t>(end - text.data()));
-  const auto letter = unit.empty() ? 0 : std::string_view("KMGT").find(unit) + 1;
+  const auto letter = unit.empty() ? 0 : size_letters.find(unit) + 1;
   if (unit.size() > 1 || (letter == 0 && !unit.empty())) throw refuse(other_form);
   const std::size_t shift = 10 * letter;
   if (error != std::errc() || number > std::numeric_limits<std::uint64_t>::max() >> shift) throw refuse(too_large);

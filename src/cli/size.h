@@ -9,6 +9,9 @@
 
 namespace dmsnap::cli {
 
+/// The letters that may follow a number, each 1024 times the one before.
+inline constexpr std::string_view size_letters = "KMGT";
+
 /// "4096", "4K", "64M", "1G", "2T" (powers of 1024) in bytes. Throws UsageError naming `option`.
 std::uint64_t parse_size(std::string_view option, std::string_view text);
 

@@ -59,7 +59,7 @@ MountedSet::MountedSet(const ServeOptions& options, const ProcessSetup& setup)
       origin_(*origin_device_, flusher_, options.held_bytes),
       origin_file_(origin_, flusher_, origin_file_options()) {
   if (!read_only()) {
-    refuse_attached(set_.origin_path(), set_.origin_fd());
+    refuse_attached(set_.origin_path(), set_.origin_fd(), "its snapshots");
     if (const auto error = origin_device_->flush()) throw std::system_error(error, set_.origin_path());
   }
   flusher_.add(origin_);

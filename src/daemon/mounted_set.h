@@ -98,6 +98,8 @@ class MountedSet final : public ExportedTree {
   void open_all();
   void leave_out(const SnapshotRecord& record, const std::string& why);
   void take_in(std::shared_ptr<MountedSnapshot> snapshot);
+  /// Unless nothing is written: throws when somebody else uses the COW of this snapshot through the kernel.
+  void refuse_other_users(const std::string& name, const std::string& path, int fd) const;
   std::shared_ptr<MountedSnapshot> open_listed(const SnapshotRecord& record);
   void attach_all();
   std::shared_ptr<MountedSnapshot> open_attached(const std::string& name, const Place& place);

@@ -2,9 +2,12 @@
 // How the snapshots of a mounted set come and go.
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <bit>
 #include <stdexcept>
 #include <utility>
 
+#include "base/human_size.h"
 #include "base/system_error.h"
 #include "block/file_device.h"
 #include "daemon/mounted_set.h"
@@ -16,10 +19,23 @@ namespace dmsnap {
 
 namespace {
 
+/// Of an image of this size, in sectors. A larger one saves nothing: there is one chunk to copy then, and header and
+/// metadata take two more.
+std::uint64_t largest_chunk(std::uint64_t image_sectors) {
+  constexpr std::uint64_t small_enough = 64 * 1024 / sector_bytes;
+  return std::max(std::bit_ceil(image_sectors), small_enough);
+}
+
 /// A chunk size and a length of the COW file that make a snapshot.
-void check_sizes(const CreateRequest& request) {
+void check_sizes(const CreateRequest& request, std::uint64_t image_bytes) {
   if (!ChunkGeometry::valid(request.chunk_sectors)) {
     throw std::runtime_error("the chunk size must be a power of two from 512 bytes to 1 GiB");
+  }
+  const std::uint64_t most = largest_chunk((image_bytes + sector_bytes - 1) / sector_bytes);
+  if (request.chunk_sectors > most) {
+    throw std::runtime_error(fmt::format("chunks of {} are larger than the image ({}): use chunks of at most {}",
+                                         human_size(request.chunk_sectors * sector_bytes), human_size(image_bytes),
+                                         human_size(most * sector_bytes)));
   }
   const std::uint64_t least = smallest_cow_sectors(request.chunk_sectors) * sector_bytes;
   if (request.cow_bytes && *request.cow_bytes < least) {
@@ -34,7 +50,7 @@ void check_sizes(const CreateRequest& request) {
 void MountedSet::create(const CreateRequest& request) try {
   MutexLock one_at_a_time(changes_);
   if (read_only()) throw std::runtime_error("the mount is read-only: " + read_only_reason());
-  check_sizes(request);
+  check_sizes(request, size_bytes());
   std::optional<std::uint64_t> cow_sectors;
   if (request.cow_bytes) cow_sectors = *request.cow_bytes / sector_bytes;
   PendingStore pending = set_.begin_create(request.name, request.chunk_sectors, cow_sectors);

@@ -10,6 +10,7 @@
 #include "block/file_device.h"
 #include "daemon/mounted_set.h"
 #include "dmsnap/error.h"
+#include "host/attachments.h"
 #include "set/image_format.h"
 #include "store/metadata_scan.h"
 
@@ -95,9 +96,15 @@ void MountedSet::take_in(std::shared_ptr<MountedSnapshot> snapshot) {
   show(std::move(snapshot));
 }
 
+void MountedSet::refuse_other_users(const std::string& name, const std::string& path, int fd) const {
+  if (!read_only()) refuse_attached(path, fd, "the snapshot '" + name + "'");
+}
+
 std::shared_ptr<MountedSnapshot> MountedSet::open_listed(const SnapshotRecord& record) {
   const std::string path = set_.store_path(record.name);
-  auto cow = std::make_unique<FileDevice>(set_.open_store(record.name));
+  UniqueFd fd = set_.open_store(record.name);
+  refuse_other_users(record.name, path, fd.get());
+  auto cow = std::make_unique<FileDevice>(std::move(fd));
   return opened(record.name, path, "; or drop the snapshot: " + set_.removal(record.name), [&] {
     check_chunk_size(record, *cow);
     return build(record, std::move(cow), path);
@@ -124,7 +131,9 @@ std::shared_ptr<MountedSnapshot> MountedSet::open_attached(const std::string& na
       .name = name, .type = "P", .chunk_sectors = 0, .created = std::chrono::system_clock::now(), .path = place.text()};
   std::unique_ptr<BlockDevice> cow;
   if (place.whole()) {
-    cow = std::make_unique<FileDevice>(set_.open_attached(name, place.path));
+    UniqueFd fd = set_.open_attached(name, place.path);
+    refuse_other_users(name, place.path, fd.get());
+    cow = std::make_unique<FileDevice>(std::move(fd));
   } else {
     set_.check_new(name);
     cow = open_to_look(place);

@@ -193,9 +193,11 @@ std::string read_pipe(int fd) {
 
 }  // namespace
 
-void serve(const ServeOptions& options) {
-  log::configure(log_options(options, true));
-  check_mount_place(options);
+void serve(const ServeOptions& asked) {
+  log::configure(log_options(asked, true));
+  check_mount_place(asked);
+  ServeOptions options = asked;
+  options.mountpoint = canonical_mount_point(asked.mountpoint);
   if (options.foreground) return serve_here(options, [] {});
   std::array<int, 2> ends;
   if (::pipe2(ends.data(), O_CLOEXEC) != 0) throw_errno("pipe");

@@ -31,13 +31,13 @@ std::vector<std::string> attachments_of(int fd) {
   return found;
 }
 
-void refuse_attached(const std::string& path, int fd) {
+void refuse_attached(const std::string& path, int fd, std::string_view harmed) {
   const auto found = attachments_of(fd);
   if (found.empty()) return;
   throw std::runtime_error(
-      fmt::format("{} is in use elsewhere ({}): writes from there would damage its snapshots; detach it "
+      fmt::format("{} is in use elsewhere ({}): writes from there would damage {}; detach it "
                   "first (umount, losetup -d, swapoff, dmsetup remove)",
-                  path, fmt::join(found, "; ")));
+                  path, fmt::join(found, "; "), harmed));
 }
 
 }  // namespace dmsnap

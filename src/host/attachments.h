@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace dmsnap {
@@ -12,7 +13,8 @@ namespace dmsnap {
 /// for them. Throws std::system_error when `fd` is none.
 std::vector<std::string> attachments_of(int fd);
 
-/// Throws std::runtime_error that names `path` and its attachments, if there are any, and says what to do.
-void refuse_attached(const std::string& path, int fd);
+/// Throws std::runtime_error that names `path` and its attachments, if there are any, and says what to do. `harmed` is
+/// what writes from there would damage: "its snapshots".
+void refuse_attached(const std::string& path, int fd, std::string_view harmed);
 
 }  // namespace dmsnap

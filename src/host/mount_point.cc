@@ -77,14 +77,19 @@ int run(std::array<const char*, 6> words) {
 
 std::string canonical_mount_point(const std::string& given) {
   std::string path = given;
-  while (path.size() > 1 && path.ends_with('/')) path.pop_back();
+  while (path.size() > 1 && (path.ends_with('/') || path.ends_with("/."))) path.pop_back();
   std::array<char, PATH_MAX> text{};
   if (::realpath(path.c_str(), text.data()) != nullptr) return text.data();
   if (errno != ENOTCONN) throw_errno(given);
   const auto slash = path.rfind('/');
   const std::string parent = slash == std::string::npos ? "." : slash == 0 ? "/" : path.substr(0, slash);
   const std::string above = resolve(parent);
-  return (above == "/" ? "" : above) + "/" + path.substr(slash == std::string::npos ? 0 : slash + 1);
+  const std::string folder = above == "/" ? "/" : above + "/";
+  path = folder + path.substr(slash == std::string::npos ? 0 : slash + 1);
+  const ssize_t length = ::readlink(path.c_str(), text.data(), text.size());
+  if (length < 0) return path;
+  const std::string target(text.data(), static_cast<std::size_t>(length));
+  return canonical_mount_point(target.starts_with('/') ? target : folder + target);
 }
 
 MountPointState mount_point_state(const std::string& path) {

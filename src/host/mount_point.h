@@ -36,7 +36,7 @@ void check_mount_point(const std::string& path, std::span<const std::string> kep
 /// there is none, or it is something else.
 void check_fuse_device();
 
-/// `path` absolute, symbolic links resolved but in the last component of a dead mount. Throws std::system_error.
+/// `path` absolute, symbolic links resolved, also when what is mounted there is dead. Throws std::system_error.
 std::string canonical_mount_point(const std::string& path);
 
 }  // namespace dmsnap

@@ -164,13 +164,18 @@ Outcome Snapshot::claim(Chunk first, std::uint64_t at_most, Use use, Wait wait, 
   if (gap == 0) return std::error_code();
   const std::uint64_t affordable = chunks_with_room(first, gap);
   if (affordable == 0) return Error::store_full;
-  if (!make_room(affordable)) return Error::disk_full;
+  if (!make_room(affordable - expected_among(first, affordable))) return Error::disk_full;
   const auto prepared = store_.prepare(affordable);
   if (!prepared) return prepared.error();
   expected_.erase(expected_.lower_bound(first.value()), expected_.lower_bound(first.value() + prepared->length));
   pending_.push_back({.first = first, .copies = *prepared});
   claimed = *prepared;
   return std::error_code();
+}
+
+std::uint64_t Snapshot::expected_among(Chunk first, std::uint64_t chunks) const {
+  const auto end = expected_.lower_bound(first.value() + chunks);
+  return static_cast<std::uint64_t>(std::distance(expected_.lower_bound(first.value()), end));
 }
 
 std::uint64_t Snapshot::chunks_with_room(Chunk first, std::uint64_t at_most) const {

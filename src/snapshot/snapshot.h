@@ -113,6 +113,7 @@ class Snapshot final : public View {
   /// How many chunks from `first` may be claimed: for the expected ones room is taken, and what others expect is not
   /// spare.
   std::uint64_t chunks_with_room(Chunk first, std::uint64_t at_most) const REQUIRES_SHARED(mutex_);
+  std::uint64_t expected_among(Chunk first, std::uint64_t chunks) const REQUIRES_SHARED(mutex_);
   /// Takes blocks for `chunks` more than are expected.
   bool make_room(std::uint64_t chunks) REQUIRES(mutex_);
   /// Ends what claim() began: the region is an exception from now on, or the snapshot becomes invalid.

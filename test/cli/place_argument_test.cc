@@ -12,8 +12,8 @@ namespace dmsnap::cli {
 namespace {
 
 TEST(PlaceArgument, a_path_is_a_path) {
-  for (const char* text :
-       {"disk.img", "/dev/sda", "a@b", "a@1", "a@1+", "a@+1", "a+1", "a@1+2x", "@1+512", "a@x+1", "disk@2024.img"}) {
+  for (const char* text : {"disk.img", "/dev/sda", "a@b", "a@1", "a@1+", "a@+1", "a+1", "a@1+2x", "@1+512", "a@x+1",
+                           "disk@2024.img", "a@1MiB+512", "a@0+1KiB", "a@0+512B", "a@0+1KK", "a@0+1k", "a@0+1P"}) {
     const Place place = parse_place(text);
     EXPECT_TRUE(place.whole()) << text;
     EXPECT_EQ(place.path, text);

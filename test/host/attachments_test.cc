@@ -15,7 +15,7 @@ using Attachments = HostRig;
 TEST_F(Attachments, a_file_that_nobody_uses_has_none) {
   const UniqueFd fd = opened(file("disk.img", 1 << 20));
   EXPECT_EQ(attachments_of(fd.get()), Words());
-  EXPECT_NO_THROW(refuse_attached("disk.img", fd.get()));
+  EXPECT_NO_THROW(refuse_attached("disk.img", fd.get(), "its snapshots"));
   EXPECT_THROW(attachments_of(-1), std::system_error);
 }
 
@@ -34,7 +34,7 @@ TEST_F(Attachments, a_loop_device_is_found_whatever_happened_to_the_path) {
     fs::remove(path("renamed.img"));
     EXPECT_EQ(attachments_of(fd.get()), expected);
     EXPECT_EQ(attachments_of(other.get()), Words());
-    const std::string message = message_of([&] { refuse_attached("disk.img", fd.get()); });
+    const std::string message = message_of([&] { refuse_attached("disk.img", fd.get(), "its snapshots"); });
     EXPECT_TRUE(message.starts_with("disk.img is in use elsewhere (loop device " + loop.path())) << message;
   }
   EXPECT_EQ(attachments_of(fd.get()), Words());

@@ -66,7 +66,10 @@ TEST_F(MountPoint, a_dead_mount_of_ours_is_told_and_cleaned) {
   FakeFuse fuse(point);
   if (!fuse) GTEST_SKIP() << "may not mount";
   fuse.hang_up();
-  for (const std::string& name : {point, point + "/", path("./a mount")}) {
+  fs::create_directory_symlink(point, path("link"));
+  fs::create_directory_symlink("link", path("link to a link"));
+  for (const std::string& name : {point, point + "/", point + "/.", path("./a mount"), path("link"),
+                                  path("link to a link/"), path("link") + "/.//"}) {
     EXPECT_EQ(mount_point_state(name), MountPointState::dead_dmsnap) << name;
     EXPECT_EQ(canonical_mount_point(name), point) << name;
   }

@@ -11,12 +11,40 @@ end() { # NAME of a process
 }
 truncate -s 8M disk.img
 
-# "." is the mount point, also for who was there before it was mounted
-cd d
-serve ../disk.img "$test_folder/d"
-"$DMSNAP" status . > ../out.txt || fail "status . below the mount"
-"$DMSNAP" list . > ../out.txt 2> ../err.txt || fail "list . below the mount"
-cd ..
+# Every verb takes a mount point as anybody may write it, also who was in the folder before it was mounted.
+ln -s d link
+ln -s link link-to-link
+mkdir beside
+absolute=$test_folder/d
+in_folder() { (cd "$1" && shift && "$@"); }
+for names in 'd .' 'd ./' 'd ../d' 'd ../link' '. d/' '. ./d//' '. d/.' '. link' '. link/' '. link-to-link' '. beside/../d' 'beside ../d' "/ $absolute"; do
+  where=${names% *} name=${names#* }
+  cd "$where"
+  "$DMSNAP" mount --log-file "$test_folder/log" "$test_folder/disk.img" "$name" || fail "mount $names"
+  "$DMSNAP" status "$name" --json > "$test_folder/status.json" || fail "status $names"
+  jq .pid "$test_folder/status.json" > "$test_folder/d.pid"
+  [ "$(jq -r .mountpoint "$test_folder/status.json")" = "$absolute" ] || fail "$names: mounted on $(jq .mountpoint "$test_folder/status.json")"
+  "$DMSNAP" create "$name" one --size 50% > "$test_folder/out.txt" 2> "$test_folder/err.txt" || fail "create $names: $(cat "$test_folder/err.txt")"
+  [ "$(cat "$test_folder/out.txt")" = "$absolute/snapshots/one" ] || fail "create $names: prints $(cat "$test_folder/out.txt")"
+  "$DMSNAP" list "$name" | grep -q '^one ' || fail "list $names"
+  "$DMSNAP" remove "$name" one || fail "remove $names"
+  "$DMSNAP" umount "$name" || fail "umount $names"
+  cd "$test_folder"
+  ! mountpoint -q d || fail "umount $names: still mounted"
+  rm d.pid
+done
+serve disk.img d
+for names in 'd/snapshots ..' 'd .' 'd/snapshots ../.'; do
+  in_folder "${names% *}" "$DMSNAP" create "${names#* }" one --size 50% > out.txt 2> err.txt || fail "create $names in the mount: $(cat err.txt)"
+  in_folder "${names% *}" "$DMSNAP" remove "${names#* }" one || fail "remove $names in the mount"
+done
+for name in link link-to-link/ d/.; do
+  kill -9 "$(cat d.pid)"
+  until ! stat d > out.txt 2>&1; do sleep 0.05; done
+  "$DMSNAP" umount "$name" 2> err.txt && says "$absolute: its daemon had died" || fail "umount $name of a dead mount: $(cat err.txt)"
+  ! mountpoint -q d || fail "umount $name of a dead mount: still mounted"
+  serve disk.img d 2> err.txt
+done
 
 # a busy snapshot names who has it open, and nobody else: not who asks, nor who has another file
 "$DMSNAP" create d kept > out.txt 2> err.txt

@@ -123,6 +123,9 @@ refuse "origin itself" --attach bad=origin.img
 refuse "name" --attach a/b=kernel.img
 refuse "in use" --attach first=kernel.img --attach second=kernel.img
 refuse "twice" --attach first=kernel.img --attach first=bad.img
+loop=$(losetup --find --show kernel.img)
+refuse "kernel.img is in use elsewhere (loop device $loop)" --attach first=kernel.img
+losetup -d "$loop"
 truncate -s 8M zero.img && refuse "blank" --attach first=kernel.img --attach second=zero.img
 
 # full: what the kernel left invalid is invalid; P and PO become what kernel-made ones become

@@ -120,6 +120,9 @@ truncate -s 5000 disk.img.dmsnap/good.cow
 refuse 1 "good" mounting disk.img d
 cp saved.cow disk.img.dmsnap/good.cow
 cp disk.img.dmsnap/set.json saved.json
+loop=$(losetup --find --show disk.img.dmsnap/good.cow)
+refuse 1 "good.cow is in use elsewhere (loop device $loop): writes from there would damage the snapshot 'good'" mounting disk.img d
+losetup -d "$loop"
 for content in '' '{"format": 1' '[]' '{"format": 99}'; do
   printf '%s' "$content" > disk.img.dmsnap/set.json
   refuse 1 "set.json" mounting disk.img d
@@ -149,12 +152,14 @@ expect_failure 1 "already" "$DMSNAP" create d good
 for name in .hidden -x a/b "$(printf 'x%.0s' $(seq 300))" delta.map ''; do
   expect_failure 1 "name" "$DMSNAP" create d -- "$name" || true
 done
+expect_failure 1 "chunks of 1.0 GiB are larger than the image (8.0 MiB): use chunks of at most 8.0 MiB" "$DMSNAP" create d new --chunk-size 1G
+expect_failure 1 "at most 8.0 MiB" "$DMSNAP" create d new --chunk-size 16M
 for size in 3K 0 2G 4X; do expect_failure 2 "--chunk-size" "$DMSNAP" create d new --chunk-size $size; done
 expect_failure 1 "unknown" "$DMSNAP" create d new --type Q
 for size in 0 1 100 511 8192 12287 0%; do expect_failure 2 "at least 12288 bytes" "$DMSNAP" create d new --size $size; done
 expect_failure 2 "at least 196608 bytes" "$DMSNAP" create d new --size 2% --chunk-size 64K
 for size in -1 x 5X '%' x% 1.5% 5%% 5K% 10000%; do expect_failure 2 "--size" "$DMSNAP" create d new --size=$size; done
-expect_failure 1 "no-such-mount/origin" "$DMSNAP" create no-such-mount new --size 50%
+expect_failure 1 "no-such-mount: No such file" "$DMSNAP" create no-such-mount new --size 50%
 expect_failure 1 "no snapshot" "$DMSNAP" remove d missing
 ask() { printf '%s\n' "$1" | python3 -c 'import os, sys
 fd = os.open("d/.dmsnap/control", os.O_RDWR); os.write(fd, sys.stdin.buffer.read()); print(os.read(fd, 65536).decode())'; }

@@ -24,7 +24,7 @@ for round in $(seq 1 "$rounds"); do
       rm "state/frozen.snap$((round - 20))"
     fi
   fi
-  python3 "$source_folder/kill_load.py" load d state "$round" "$(daemon_of d)" || fail "load in round $round"
+  python3 "$source_folder/kill_load.py" load d state "$round" "$(cat d.pid)" || fail "load in round $round"
   rm -f d.pid
   "$DMSNAP" umount d 2> err.txt
   grep -q "had died" err.txt || fail "the daemon was not killed: $(cat err.txt)"

@@ -10,13 +10,10 @@
 #include "block/memory_device.h"
 #include "dmsnap/error.h"
 #include "store/store_types.h"
+#include "support/exception_runs.h"
 
 namespace dmsnap {
 namespace {
-
-ExceptionRun run(std::uint64_t origin, std::uint64_t copy, std::uint64_t length = 1) {
-  return {.origin = Chunk(origin), .copy = CowChunk(copy), .length = length};
-}
 
 constexpr std::uint64_t large = std::uint64_t{1} << 40;
 

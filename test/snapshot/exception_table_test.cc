@@ -6,12 +6,10 @@
 #include <map>
 #include <random>
 
+#include "support/exception_runs.h"
+
 namespace dmsnap {
 namespace {
-
-ExceptionRun run(std::uint64_t origin, std::uint64_t copy, std::uint64_t length = 1) {
-  return {.origin = Chunk(origin), .copy = CowChunk(copy), .length = length};
-}
 
 TEST(ExceptionTable, consecutive_exceptions_are_one_run) {
   ExceptionTable table;

@@ -10,10 +10,11 @@ namespace dmsnap::test {
 namespace {
 
 using Bytes = std::vector<std::byte>;
-constexpr std::uint64_t sectors = 512;
 
 class Failures : public testing::Test {
  protected:
+  static constexpr std::uint64_t sectors = 512;
+
   Failures() : origin_(std::make_unique<MemoryDevice>(sectors)), rig_(origin_, sectors * sector_bytes) {}
 
   RigSnapshot& take(const std::string& type, std::uint64_t cow_sectors = 2 * sectors) {
@@ -106,6 +107,17 @@ TEST_F(Failures, no_blocks_below_the_cow_is_a_full_store) {
   EXPECT_FALSE(read(*overflowing.file, 0));
   EXPECT_FALSE(write_origin(0)) << "an origin write without room makes it invalid, and succeeds";
   EXPECT_EQ(overflowing.view->status(), "Invalid");
+}
+
+TEST_F(Failures, copies_for_which_room_was_taken_need_no_more_when_the_disk_is_full) {
+  auto& snapshot = take("PO");
+  cow_->leave_available(0);  // nothing is taken ahead
+  EXPECT_FALSE(write_origin(0, 16));
+  EXPECT_FALSE(write_origin(40));
+  cow_->fail_reserves({.error = std::errc::no_space_on_device});
+  EXPECT_FALSE(rig_.flush(rig_.origin_file()));
+  EXPECT_EQ(snapshot.view->state(), SnapshotState::active) << snapshot.view->reason();
+  EXPECT_EQ(write(snapshot, 64), Error::snapshot_overflowed) << "one more has none";
 }
 
 TEST_F(Failures, a_full_store_of_type_P_becomes_invalid_by_its_own_writer) {

@@ -14,11 +14,11 @@
 namespace dmsnap::test {
 namespace {
 
-constexpr std::uint64_t sectors = 512;
-
 /// Chunks of 8 sectors: the header is COW sector 0, area 0 is sector 8, copies begin at sector 16.
 class FlusherTest : public testing::Test {
  protected:
+  static constexpr std::uint64_t sectors = 512;
+
   FlusherTest() : origin_("origin", sectors, events_), rig_(origin_, sectors * sector_bytes) {}
 
   RigSnapshot& take(const std::string& name, const std::string& type = "P", std::uint64_t cow_sectors = 2 * sectors) {

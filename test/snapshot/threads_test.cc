@@ -14,8 +14,6 @@
 namespace dmsnap::test {
 namespace {
 
-constexpr std::uint64_t sectors = 4096;
-
 /// The content of a sector: its number, and how often it was written.
 std::array<std::byte, sector_bytes> stamped(std::uint64_t sector, std::uint64_t generation) {
   std::array<std::byte, sector_bytes> bytes{};
@@ -37,6 +35,8 @@ std::uint64_t generation_of(std::span<const std::byte> bytes, std::uint64_t sect
 
 class Threads : public testing::Test {
  protected:
+  static constexpr std::uint64_t sectors = 4096;
+
   Threads() : device_(sectors), rig_(device_, sectors * sector_bytes, 128 << 10, Rig::Waves::thread) {
     for (std::uint64_t s = 0; s < sectors; ++s) EXPECT_FALSE(device_.write(Sector(s), stamped(s, 0)));
     for (const std::uint32_t chunk : {1U, 8U, 64U}) {

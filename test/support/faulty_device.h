@@ -26,7 +26,10 @@ class FaultyDevice final : public BlockDevice {
   void fail_writes(const Fault& fault) { writes_ = fault; }
   void fail_flushes(const Fault& fault) { flushes_ = fault; }
   void fail_reserves(const Fault& fault) { reserves_ = fault; }
+  /// What available_bytes() tells from now on.
+  void leave_available(std::uint64_t bytes) { available_bytes_ = bytes; }
   std::uint64_t sectors() const override { return device_->sectors(); }
+  std::uint64_t available_bytes() const override { return available_bytes_.value_or(device_->available_bytes()); }
   std::error_code read(Sector from, std::span<std::byte> to) override {
     if (from < unreadable_.end() && unreadable_.first < from + to.size() / sector_bytes) {
       return std::make_error_code(std::errc::io_error);
@@ -61,6 +64,7 @@ class FaultyDevice final : public BlockDevice {
 
   std::unique_ptr<BlockDevice> device_;
   Extent unreadable_;
+  std::optional<std::uint64_t> available_bytes_;
   std::optional<Fault> reads_;
   std::optional<Fault> writes_;
   std::optional<Fault> flushes_;
