@@ -62,15 +62,17 @@ class Scan {
         visitor_(visitor) {}
 
   ListEnd run() {
-    std::vector<std::byte> area(geometry_.chunk_bytes());
+    std::vector<std::byte> area;
     for (;; ++at_.area) {
       visitor_.area(at_.area);
       if (!layout_.area_exists(at_.area)) {
         at_.used = 0;
         tell(Defect::area_missing, {.length = 0});
-        std::ranges::fill(area, std::byte{0});
+        area.clear();
         break;
       }
+      // Not before: a header can say chunks of 1 GiB on a small device.
+      area.resize(geometry_.chunk_bytes());
       read_or_throw(cow_, geometry_.first_sector(layout_.area(at_.area)), area,
                     fmt::format("metadata area {}", at_.area));
       if (!take_area(area)) break;
@@ -78,7 +80,7 @@ class Scan {
     report();
     end_.at = at_;
     end_.next_free = layout_.skip_metadata(end_.next_free);
-    keep_last_sector(area);
+    if (!area.empty()) keep_last_sector(area);
     return end_;
   }
 
@@ -223,9 +225,10 @@ void scan_behind(BlockDevice& cow, ChunkGeometry geometry, std::optional<std::ui
                  const MetadataPlace& end, const std::function<void(const ExceptionRun&)>& found) {
   const AreaLayout layout(geometry, cow.sectors());
   const Bounds bounds(geometry, layout, origin_chunks);
-  std::vector<std::byte> area(geometry.chunk_bytes());
+  std::vector<std::byte> area;
   bool more = true;
   for (MetadataPlace at = end; more && layout.area_exists(at.area); at = {.area = at.area + 1}) {
+    area.resize(geometry.chunk_bytes());
     if (cow.read(geometry.first_sector(layout.area(at.area)), area)) return;
     more = at.area == end.area;
     for (; at.used < layout.entries(); ++at.used) {

@@ -68,3 +68,18 @@ run_guest() {
   rm -r "$job"
   return $ended
 }
+
+# fact WORD...: the rest of the line "FACT WORD...: " that the guest printed into guest.txt
+fact() { sed -n "s/^FACT $*: //p" guest.txt; }
+
+# run_guest_on_sets SCRIPT SET...: runs SCRIPT, which defines a function 'each', and that for every set: 'each SET ORIGIN COW'
+# with the devices of SET.guest.img and SET.guest.cow. What it prints is in guest.txt.
+run_guest_on_sets() {
+  local script=$1 devices=({a..z}) images=() set
+  shift
+  for set in "$@"; do
+    echo "each $set /dev/vd${devices[${#images[@]}]} /dev/vd${devices[${#images[@]} + 1]}" >> "$script"
+    images+=("$set.guest.img" "$set.guest.cow")
+  done
+  run_guest "$script" "${images[@]}" > guest.txt || fail "the guest failed: $(tail -20 guest.txt)"
+}

@@ -29,7 +29,6 @@ echo "FACT status: $(dmsetup status vg-old)"
 lvm vgchange -an vg
 JOB
 run_guest job disk.raw > guest.txt || fail "the guest failed: $(tail -20 guest.txt)"
-fact() { sed -n "s/^FACT $1: //p" guest.txt; }
 before=$(sha disk.raw)
 "$source_folder/../../packaging/lvm-parts" disk.raw > parts.txt || fail "lvm-parts: $(cat parts.txt)"
 [ "$(grep -c '^vg/[a-z]* disk.raw@[0-9]*+[0-9]*@[0-9]*+[0-9]*' parts.txt)" = 2 ] || fail "not two volumes of two segments: $(cat parts.txt)"

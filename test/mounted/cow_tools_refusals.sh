@@ -54,6 +54,16 @@ for damage in "12 \\7 chunk size" "8 \\2 version 2"; do
   expect 1 "$text" diff header.cow disk.img
 done
 
+# a file of 4 KiB whose header says chunks of 1 GiB: no memory is taken for a chunk that is not there
+head -c 4096 $cow > huge.cow && bytes huge.cow 12 '\0\0\040\0'
+(
+  ulimit -v 500000
+  expect 3 "beyond the end" check huge.cow
+  expect 3 "beyond the end" dump huge.cow
+  expect 0 "0 exceptions kept" repair huge.cow new.cow
+  expect 1 "beyond the end" diff huge.cow disk.img
+)
+
 # read errors in the middle: a mount shows a file that somebody cuts off, so that its end answers EIO
 cp $cow below.cow
 mkdir e
