@@ -18,10 +18,6 @@ double timeout_of(const Node& node) {
   return node.is_volatile() ? 0.0 : image_timeout_seconds;
 }
 
-void want(fuse_conn_info& connection, unsigned capabilities) {
-  connection.want |= capabilities & connection.capable;
-}
-
 }  // namespace
 
 /// From libfuse's C callback to a method: the boundary that no exception crosses.
@@ -75,11 +71,12 @@ fuse_lowlevel_ops Operations::table() {
 }
 
 void Operations::init(void* /*operations*/, fuse_conn_info* connection) {
-  want(*connection, FUSE_CAP_ASYNC_READ | FUSE_CAP_ASYNC_DIO | FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_EXPLICIT_INVAL_DATA);
+  want_capabilities(*connection, FUSE_CAP_ASYNC_READ | FUSE_CAP_ASYNC_DIO | FUSE_CAP_PARALLEL_DIROPS |
+                                     FUSE_CAP_EXPLICIT_INVAL_DATA);
   // With AUTO_INVAL_DATA a new mtime drops the page cache; WRITEBACK_CACHE would acknowledge writes before we see them;
   // splicing costs more calls than copying costs time.
-  connection->want &= ~static_cast<unsigned>(FUSE_CAP_AUTO_INVAL_DATA | FUSE_CAP_WRITEBACK_CACHE |
-                                             FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE);
+  decline_capabilities(*connection, FUSE_CAP_AUTO_INVAL_DATA | FUSE_CAP_WRITEBACK_CACHE | FUSE_CAP_SPLICE_READ |
+                                        FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE);
   connection->max_write = 1 << 20;
   connection->max_background = 128;
   connection->congestion_threshold = 96;
