@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "base/log.h"
-#include "fuse/request_loop.h"
+#include "fuse/waiting_threads.h"
 
 namespace dmsnap {
 
@@ -71,8 +71,8 @@ fuse_lowlevel_ops Operations::table() {
 }
 
 void Operations::init(void* /*operations*/, fuse_conn_info* connection) {
-  want_capabilities(*connection, FUSE_CAP_ASYNC_READ | FUSE_CAP_ASYNC_DIO | FUSE_CAP_PARALLEL_DIROPS |
-                                     FUSE_CAP_EXPLICIT_INVAL_DATA);
+  want_capabilities(*connection,
+                    FUSE_CAP_ASYNC_READ | FUSE_CAP_ASYNC_DIO | FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_EXPLICIT_INVAL_DATA);
   // With AUTO_INVAL_DATA a new mtime drops the page cache; WRITEBACK_CACHE would acknowledge writes before we see them;
   // splicing costs more calls than copying costs time.
   decline_capabilities(*connection, FUSE_CAP_AUTO_INVAL_DATA | FUSE_CAP_WRITEBACK_CACHE | FUSE_CAP_SPLICE_READ |
@@ -120,10 +120,11 @@ void Operations::setattr(Reply reply, fuse_ino_t inode, struct stat* wanted, int
 }
 
 void Operations::statfs(Reply reply, fuse_ino_t /*inode*/) {
-  hand_on();
-  struct statvfs s {};
-  if (const auto why = tree_.statfs(s)) return std::move(reply).error(why);
-  std::move(reply).filesystem(s);
+  do_what_may_wait([this, reply = std::move(reply)]() mutable {
+    struct statvfs s {};
+    if (const auto why = tree_.statfs(s)) return std::move(reply).error(why);
+    std::move(reply).filesystem(s);
+  });
 }
 
 }  // namespace dmsnap
