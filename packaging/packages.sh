@@ -2,7 +2,7 @@
 # Sourced by packaging/demo and test/run: the Debian 12 packages that they need, how they get there, and how a build
 # directory is made.
 
-build_packages=(g++ meson ninja-build pkgconf git ca-certificates libfuse3-dev fuse3 libboost-program-options-dev libspdlog-dev
+build_packages=(g++ meson ninja-build pkgconf git ca-certificates libfuse3-dev fuse3 liburing-dev libboost-program-options-dev libspdlog-dev
   libfmt-dev libexpected-dev libabsl-dev nlohmann-json3-dev libxxhash-dev libblkid-dev libpng-dev)
 demo_packages=("${build_packages[@]}" e2fsprogs mount)
 test_packages=("${build_packages[@]}" libgtest-dev libzstd-dev libssl-dev clang clang-format clang-tidy libclang-rt-14-dev python3 zstd

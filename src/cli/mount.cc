@@ -7,6 +7,7 @@
 
 #include "cli/place_argument.h"
 #include "cli/size.h"
+#include "cli/transport_argument.h"
 #include "cli/verbs.h"
 #include "daemon/serve.h"
 
@@ -71,11 +72,12 @@ class Mount final : public Command {
         ("format", po::value<std::string>(), "raw: the origin is a raw image, whatever its first bytes look like")  //
         ("force", "mount although the origin was changed, or a store is missing")                                   //
         ("held", po::value<std::string>()->default_value("64M"),
-         "memory for origin writes that wait for their copies")                                          //
-        ("allow-other", "let other users in")                                                            //
-        ("foreground,f", "stay in front until unmounted")                                                //
-        ("log-level", po::value<std::string>()->default_value("info"), "debug, info, warning or error")  //
-        ("log-file", po::value<std::string>(), "append the log here instead of to syslog")               //
+         "memory for origin writes that wait for their copies")  //
+        ("transport", po::value<std::string>()->default_value("auto"),
+         "how requests come from the kernel: auto, dev-fuse or io_uring")("allow-other", "let other users in")  //
+        ("foreground,f", "stay in front until unmounted")                                                       //
+        ("log-level", po::value<std::string>()->default_value("info"), "debug, info, warning or error")         //
+        ("log-file", po::value<std::string>(), "append the log here instead of to syslog")                      //
         ("option,o", po::value<std::vector<std::string>>(),
          "NAME[=VALUE],...: any of these, as in fstab; ro is read-only");
   }
@@ -101,6 +103,7 @@ class Mount final : public Command {
     options.foreground = values.count("foreground") > 0;
     options.held_bytes = parse_size("--held", values["held"].as<std::string>());
     check_held(options.held_bytes);
+    options.transport = parse_transport(values["transport"].as<std::string>());
     options.log = log_options(values);
     serve(options);
     return done;

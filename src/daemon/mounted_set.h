@@ -44,6 +44,9 @@ class MountedSet final : public ExportedTree {
   MountedSet(const ServeOptions& options, const ProcessSetup& setup);
   ~MountedSet() override;
 
+  /// For status; before begin().
+  void serve_over(Transport transport) { transport_ = transport; }
+  Transport transport() const { return transport_; }
   /// To be called once the mount stands, before the first request is served. On return it is durable that the set is
   /// open, and what is attached; before that nothing of a new set stays. Throws std::runtime_error.
   void begin();
@@ -126,6 +129,7 @@ class MountedSet final : public ExportedTree {
   // Set up before anything is served.
   std::vector<SnapshotRecord> newly_attached_;  // to be recorded by begin()
   bool begun_ = false;
+  Transport transport_ = Transport::dev_fuse;
 
   /// One create or remove at a time; before mutex_.
   Mutex changes_;

@@ -72,7 +72,11 @@ void run_session(const ServeOptions& options, MountedSet& set, const std::functi
   SetControl control(set);
   // A read-only set is no read-only mount: the images refuse to be written, but the control file must be.
   Session session(set, control.handler(),
-                  {.mountpoint = options.mountpoint, .fsname = set.origin_name(), .allow_other = options.allow_other});
+                  {.mountpoint = options.mountpoint,
+                   .fsname = set.origin_name(),
+                   .allow_other = options.allow_other,
+                   .transport = options.transport});
+  set.serve_over(session.transport());
   set.begin();
   const SignalThread signal_thread(session, set);
   set.tell_changes_to([&session](std::uint64_t file_id) { session.forget_content(file_id); });

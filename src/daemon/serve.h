@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "block/place.h"
+#include "fuse/transport.h"
 
 namespace dmsnap {
 
@@ -23,6 +24,7 @@ struct ServeOptions {
   bool format_raw = false;  ///< whatever the origin's first bytes look like
   bool foreground = false;
   std::size_t held_bytes = std::size_t{64} << 20;
+  TransportChoice transport = TransportChoice::automatic;
   log::Options log;
 };
 

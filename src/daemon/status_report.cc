@@ -21,6 +21,14 @@ const char* state_word(const MountedSnapshot& snapshot) {
   return "unknown";
 }
 
+const char* transport_name(Transport transport) {
+  switch (transport) {
+    case Transport::dev_fuse: return "/dev/fuse";
+    case Transport::io_uring: return "io_uring";
+  }
+  return "unknown";
+}
+
 /// lvm2's percentage: of the whole device, with 0 for empty and 100 for full.
 double full_percent(const StoreUsage& usage) {
   if (usage.allocated <= usage.metadata) return 0;
@@ -85,6 +93,7 @@ nlohmann::json status_report(const MountedSet& set) {
       {"read_only_reason", set.read_only_reason()},
       {"held_bytes", set.held_bytes()},
       {"pid", ::getpid()},
+      {"transport", transport_name(set.transport())},
       {"io_flusher", set.setup().io_flusher},
       {"memory_locked", set.setup().memory_locked},
       {"snapshots", std::move(snapshots)},
@@ -110,6 +119,7 @@ std::string status_text(const MountedSet& set) {
   text += fmt::format("mounted on  {}, process {}\nstore       {}\n", set.mountpoint(), ::getpid(),
                       store.empty() ? "none" : store);
   if (set.read_only()) text += fmt::format("read-only   {}\n", set.read_only_reason());
+  text += fmt::format("transport   {}\n", transport_name(set.transport()));
   text += fmt::format("held        {} wait for their copies\n", human_size(set.held_bytes()));
   if (!set.setup().io_flusher)
     text += "note        can hang when memory runs out: PR_SET_IO_FLUSHER is not permitted (needs CAP_SYS_RESOURCE)\n";

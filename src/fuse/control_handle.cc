@@ -4,26 +4,30 @@
 #include <algorithm>
 #include <utility>
 
-#include "fuse/request_loop.h"
+#include "fuse/waiting_threads.h"
 
 namespace dmsnap {
 
 void ControlHandle::write(Reply reply, std::span<const std::byte> data, std::uint64_t /*offset*/) {
   auto lines = collect({reinterpret_cast<const char*>(data.data()), data.size()});
   if (!lines) return std::move(reply).error(std::errc::message_size);
-  if (!lines->empty()) {
-    hand_on();
-    std::string answer;
-    for (std::string_view rest = *lines; !rest.empty();) {
-      const std::size_t end = rest.find('\n');
-      answer += handler_.handle(rest.substr(0, end));
-      rest.remove_prefix(end + 1);
-    }
-    MutexLock lock(mutex_);
-    answer_ = std::move(answer);
-    answer_begin_.reset();
+  if (lines->empty()) return std::move(reply).written(data.size());
+  do_what_may_wait([this, reply = std::move(reply), lines = *std::move(lines), size = data.size()]() mutable {
+    answer(lines);
+    std::move(reply).written(size);
+  });
+}
+
+void ControlHandle::answer(std::string_view lines) {
+  std::string answer;
+  while (!lines.empty()) {
+    const std::size_t end = lines.find('\n');
+    answer += handler_.handle(lines.substr(0, end));
+    lines.remove_prefix(end + 1);
   }
-  std::move(reply).written(data.size());
+  MutexLock lock(mutex_);
+  answer_ = std::move(answer);
+  answer_begin_.reset();
 }
 
 /// The complete lines, with their newlines; nothing when one of them, or the rest, is too long.

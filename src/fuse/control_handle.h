@@ -25,6 +25,7 @@ class ControlHandle final : public Handle {
   void read(Reply reply, std::size_t size, std::uint64_t offset) override EXCLUDES(mutex_);
 
  private:
+  void answer(std::string_view lines) EXCLUDES(mutex_);
   std::optional<std::string> collect(std::string_view text) EXCLUDES(mutex_);
 
   ControlHandler& handler_;

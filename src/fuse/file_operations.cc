@@ -8,7 +8,7 @@
 #include "fuse/control_handle.h"
 #include "fuse/image_handle.h"
 #include "fuse/operations.h"
-#include "fuse/request_loop.h"
+#include "fuse/waiting_threads.h"
 
 namespace dmsnap {
 
@@ -49,9 +49,10 @@ void Operations::open_image(Reply reply, Node node, fuse_file_info& file) {
 
 void Operations::open_text(Reply reply, const Node& node, fuse_file_info& file) {
   if (wants_to_write(file)) return std::move(reply).error(std::errc::permission_denied);
-  hand_on();
   file.direct_io = 1;
-  handles_.answer_open(std::move(reply), file, std::make_unique<TextHandle>(tree_.text(node.text_name)));
+  do_what_may_wait([this, reply = std::move(reply), name = node.text_name, file = file]() mutable {
+    handles_.answer_open(std::move(reply), file, std::make_unique<TextHandle>(tree_.text(name)));
+  });
 }
 
 void Operations::open_control(Reply reply, fuse_file_info& file) {

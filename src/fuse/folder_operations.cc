@@ -3,7 +3,7 @@
 
 #include "base/log.h"
 #include "fuse/operations.h"
-#include "fuse/request_loop.h"
+#include "fuse/waiting_threads.h"
 
 namespace dmsnap {
 
@@ -42,10 +42,11 @@ void Operations::rename(Reply reply, fuse_ino_t folder, const char* name, fuse_i
 
 void Operations::unlink(Reply reply, fuse_ino_t folder, const char* name) {
   if (folder != snapshots_inode) return std::move(reply).error(std::errc::operation_not_permitted);
-  hand_on();
-  const auto why = tree_.remove_snapshot(name);
-  if (why) log::warning("snapshots/{}: not removed: {}", name, why.message());
-  std::move(reply).error(why);
+  do_what_may_wait([this, reply = std::move(reply), name]() mutable {
+    const auto why = tree_.remove_snapshot(name);
+    if (why) log::warning("snapshots/{}: not removed: {}", name, why.message());
+    std::move(reply).error(why);
+  });
 }
 
 void Operations::rmdir(Reply reply, fuse_ino_t /*folder*/, const char* /*name*/) {

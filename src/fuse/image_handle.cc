@@ -7,13 +7,16 @@
 #include <utility>
 
 #include "fuse/request_loop.h"
+#include "fuse/ring.h"
+#include "fuse/waiting_threads.h"
 
 namespace dmsnap {
 
 namespace {
 
-/// Memory of this thread for one answer; the next one overwrites it.
+/// Memory for one answer: that of the request where it has some, else of this thread, which the next one overwrites.
 std::span<std::byte> answer_buffer(std::size_t size) {
+  if (const auto payload = payload_of_this_request(); payload.size() >= size) return payload.first(size);
   constexpr std::size_t page = 4096;
   constexpr std::size_t usual_largest = 1 << 20;
   struct Buffer {
@@ -30,6 +33,16 @@ std::span<std::byte> answer_buffer(std::size_t size) {
   return {buffer.memory.get(), size};
 }
 
+void answer_read(Reply reply, std::error_code outcome, std::span<const std::byte> data) {
+  if (outcome) return std::move(reply).error(outcome);
+  std::move(reply).data(data);
+}
+
+void answer_write(Reply reply, std::error_code outcome, std::span<const std::byte> data) {
+  if (outcome) return std::move(reply).error(outcome);
+  std::move(reply).written(data.size());
+}
+
 }  // namespace
 
 ImageHandle::ImageHandle(std::shared_ptr<ExportedFile> file, std::shared_ptr<OwedAnswers> owed)
@@ -44,26 +57,20 @@ void ImageHandle::read(Reply reply, std::size_t size, std::uint64_t offset) {
   const auto to = answer_buffer(static_cast<std::size_t>(std::min<std::uint64_t>(size, end - std::min(offset, end))));
   if (to.empty()) return std::move(reply).data({});
   if (to.size() >= large_request) call_for_help();
-  auto outcome = file_->try_read(offset, to);
-  if (!outcome) {
-    hand_on();
-    outcome = file_->read(offset, to);
-  }
-  if (*outcome) return std::move(reply).error(*outcome);
-  std::move(reply).data(to);
+  if (const auto outcome = file_->try_read(offset, to)) return answer_read(std::move(reply), *outcome, to);
+  do_what_may_wait([file = file_, reply = std::move(reply), offset, to]() mutable {
+    answer_read(std::move(reply), file->read(offset, to), to);
+  });
 }
 
 void ImageHandle::write(Reply reply, std::span<const std::byte> data, std::uint64_t offset) {
   const std::uint64_t end = file_->size();
   if (offset > end || data.size() > end - offset) return std::move(reply).error(std::errc::file_too_large);
   if (data.size() >= large_request) call_for_help();
-  auto outcome = file_->try_write(offset, data);
-  if (!outcome) {
-    hand_on();
-    outcome = file_->write(offset, data);
-  }
-  if (*outcome) return std::move(reply).error(*outcome);
-  std::move(reply).written(data.size());
+  if (const auto outcome = file_->try_write(offset, data)) return answer_write(std::move(reply), *outcome, data);
+  do_what_may_wait([file = file_, reply = std::move(reply), offset, data]() mutable {
+    answer_write(std::move(reply), file->write(offset, data), data);
+  });
 }
 
 void ImageHandle::sync(Reply reply) {

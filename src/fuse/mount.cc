@@ -96,6 +96,11 @@ fuse_session* new_session(const SessionOptions& options, const fuse_lowlevel_ops
   return session;
 }
 
+std::runtime_error no_rings(const std::string& why) {
+  return std::runtime_error(
+      fmt::format("--transport io_uring: not possible: {}; or choose auto, which takes /dev/fuse then", why));
+}
+
 /// False when it could not even be started.
 bool run_fusermount(const std::string& mountpoint) {
   std::array<std::string, 6> words{"fusermount3", "-u", "-z", "-q", "--", mountpoint};
@@ -123,7 +128,17 @@ std::string absolute_mountpoint(const std::string& path) {
 
 FuseMount::FuseMount(const SessionOptions& options, const fuse_lowlevel_ops& table, void* operations)
     : mountpoint_(absolute_mountpoint(options.mountpoint)) {
+  const std::string obstacle = options.transport == TransportChoice::dev_fuse ? "not asked for" : io_uring_obstacle();
+  if (options.transport == TransportChoice::io_uring && !obstacle.empty()) throw no_rings(obstacle);
   const UniqueFd turn = turn_to_mount(mountpoint_);
+  if (obstacle.empty()) {
+    mount_with_rings(options, table, operations);
+  } else {
+    mount(options, table, operations);
+  }
+}
+
+void FuseMount::mount(const SessionOptions& options, const fuse_lowlevel_ops& table, void* operations) {
   const FuseMessages messages;
   const KeptStderr fusermount;
   session_.reset(new_session(options, table, operations));
@@ -135,7 +150,40 @@ FuseMount::FuseMount(const SessionOptions& options, const fuse_lowlevel_ops& tab
   throw std::runtime_error(fmt::format("mount {}: {}", mountpoint_, why.empty() ? "refused by fusermount3" : why));
 }
 
+void FuseMount::mount_with_rings(const SessionOptions& options, const fuse_lowlevel_ops& table, void* operations) {
+  mount(options, table, operations);
+  std::string why_not = "the kernel does not offer it";
+  bool of_use = true;
+  try {
+    const FuseMessages messages;
+    rings_ = std::make_unique<RingTransport>(*session_, options.max_threads);
+    of_use = false;
+    if (rings_->agree()) return;
+    of_use = true;
+  } catch (const std::exception& why) {
+    why_not = why.what();
+  }
+  rings_.reset();
+  const bool demanded = options.transport == TransportChoice::io_uring;
+  if (of_use && !demanded) return log::debug("io_uring is left out: {}", why_not);
+  fuse_session_unmount(session_.get());
+  session_.reset();
+  if (demanded) throw no_rings(why_not);
+  log::warning("io_uring is left out: {}", why_not);
+  mount(options, table, operations);
+}
+
+void FuseMount::serve_rings() {
+  if (rings_) rings_->serve();
+}
+
+void FuseMount::stop_rings() {
+  if (rings_) rings_->stop();
+}
+
 FuseMount::~FuseMount() {
+  // First: an unmount waits for what is on its way into a ring.
+  stop_rings();
   MutexLock lock(mutex_);
   if (has_ended()) {
     // By an unmount as a rule; a connection that was broken leaves a mount that answers nothing.

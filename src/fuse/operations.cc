@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "base/log.h"
-#include "fuse/request_loop.h"
+#include "fuse/waiting_threads.h"
 
 namespace dmsnap {
 
@@ -16,10 +16,6 @@ constexpr double image_timeout_seconds = 1.0;
 
 double timeout_of(const Node& node) {
   return node.is_volatile() ? 0.0 : image_timeout_seconds;
-}
-
-void want(fuse_conn_info& connection, unsigned capabilities) {
-  connection.want |= capabilities & connection.capable;
 }
 
 }  // namespace
@@ -75,11 +71,12 @@ fuse_lowlevel_ops Operations::table() {
 }
 
 void Operations::init(void* /*operations*/, fuse_conn_info* connection) {
-  want(*connection, FUSE_CAP_ASYNC_READ | FUSE_CAP_ASYNC_DIO | FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_EXPLICIT_INVAL_DATA);
+  want_capabilities(*connection,
+                    FUSE_CAP_ASYNC_READ | FUSE_CAP_ASYNC_DIO | FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_EXPLICIT_INVAL_DATA);
   // With AUTO_INVAL_DATA a new mtime drops the page cache; WRITEBACK_CACHE would acknowledge writes before we see them;
   // splicing costs more calls than copying costs time.
-  connection->want &= ~static_cast<unsigned>(FUSE_CAP_AUTO_INVAL_DATA | FUSE_CAP_WRITEBACK_CACHE |
-                                             FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE);
+  decline_capabilities(*connection, FUSE_CAP_AUTO_INVAL_DATA | FUSE_CAP_WRITEBACK_CACHE | FUSE_CAP_SPLICE_READ |
+                                        FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE);
   connection->max_write = 1 << 20;
   connection->max_background = 128;
   connection->congestion_threshold = 96;
@@ -123,10 +120,11 @@ void Operations::setattr(Reply reply, fuse_ino_t inode, struct stat* wanted, int
 }
 
 void Operations::statfs(Reply reply, fuse_ino_t /*inode*/) {
-  hand_on();
-  struct statvfs s {};
-  if (const auto why = tree_.statfs(s)) return std::move(reply).error(why);
-  std::move(reply).filesystem(s);
+  do_what_may_wait([this, reply = std::move(reply)]() mutable {
+    struct statvfs s {};
+    if (const auto why = tree_.statfs(s)) return std::move(reply).error(why);
+    std::move(reply).filesystem(s);
+  });
 }
 
 }  // namespace dmsnap

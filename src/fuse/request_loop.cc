@@ -3,7 +3,6 @@
 
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -13,6 +12,7 @@
 
 #include "base/log.h"
 #include "base/system_error.h"
+#include "fuse/signals_blocked.h"
 
 namespace dmsnap {
 
@@ -30,22 +30,6 @@ struct RequestBuffer {
   RequestBuffer& operator=(const RequestBuffer&) = delete;
   ~RequestBuffer() { std::free(buffer.mem); }
   fuse_buf buffer{};
-};
-
-/// Threads inherit the mask of the one that starts them.
-class AllSignalsBlocked {
- public:
-  AllSignalsBlocked() {
-    sigset_t all;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before_);
-  }
-  AllSignalsBlocked(const AllSignalsBlocked&) = delete;
-  AllSignalsBlocked& operator=(const AllSignalsBlocked&) = delete;
-  ~AllSignalsBlocked() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
-
- private:
-  sigset_t before_;
 };
 
 }  // namespace

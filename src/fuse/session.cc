@@ -32,11 +32,19 @@ Session::~Session() = default;
 
 void Session::run() {
   struct AtTheEnd {
-    Operations& operations;
-    ~AtTheEnd() { operations.finish(); }
+    Parts& parts;
+    ~AtTheEnd() {
+      parts.mount.stop_rings();
+      parts.operations.finish();
+    }
   };
-  const AtTheEnd finish{parts_->operations};
+  const AtTheEnd finish{*parts_};
+  parts_->mount.serve_rings();
   parts_->loop.run();
+}
+
+Transport Session::transport() const {
+  return parts_->mount.transport();
 }
 
 void Session::detach() {

@@ -23,6 +23,9 @@ class Session {
   /// Unmounts when that is still to be done. No run() may be in progress.
   ~Session();
 
+  /// How requests come.
+  Transport transport() const;
+
   /// Serves requests until the mount is gone and its last file closed; then every request has its answer and every
   /// ExportedFile has been told closed(). Once, on threads of its own that take no signals. Throws std::system_error
   /// when requests cannot be read any more although the mount is there.

@@ -3,6 +3,8 @@
 
 #include <string>
 
+#include "fuse/transport.h"
+
 namespace dmsnap {
 
 struct SessionOptions {
@@ -11,6 +13,7 @@ struct SessionOptions {
   bool read_only = false;
   bool allow_other = false;   ///< for a user: needs user_allow_other in /etc/fuse.conf
   unsigned max_threads = 64;  ///< how many requests may wait for something at once
+  TransportChoice transport = TransportChoice::automatic;
 };
 
 }  // namespace dmsnap

@@ -55,6 +55,12 @@ inline int unmount(const std::string& path) {
   return std::system(("fusermount3 -u " + path).c_str()) == 0 ? 0 : EBUSY;
 }
 
+/// These tests are run once with each.
+inline TransportChoice wanted_transport() {
+  const char* const name = std::getenv("DMSNAP_TEST_TRANSPORT");
+  return name != nullptr && std::string(name) == "io_uring" ? TransportChoice::io_uring : TransportChoice::dev_fuse;
+}
+
 inline bool can_mount() {
   return UniqueFd(::open("/dev/fuse", O_RDWR | O_CLOEXEC)).get() >= 0;
 }
@@ -143,6 +149,7 @@ class MountedTree {
  private:
   SessionOptions with_mountpoint(SessionOptions options) const {
     options.mountpoint = folder_.path();
+    options.transport = wanted_transport();
     return options;
   }
 

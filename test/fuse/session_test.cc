@@ -9,6 +9,7 @@
 #include <memory>
 
 #include "fuse/mounted_tree.h"
+#include "fuse/ring_transport.h"
 
 namespace dmsnap::test {
 namespace {
@@ -139,8 +140,31 @@ TEST_F(session, one_that_never_ran_leaves_no_mount) {
   const TempFolder folder;
   MemoryTree tree(4096);
   EchoControl control;
-  { const Session never(tree, control, {.mountpoint = folder.path()}); }
+  { const Session never(tree, control, {.mountpoint = folder.path(), .transport = wanted_transport()}); }
   EXPECT_EQ(outcome(::rmdir(folder.path().c_str())), 0);
+}
+
+TEST_F(session, the_transport_is_the_one_that_was_asked_for) {
+  const MountedTree m;
+  const bool rings = wanted_transport() == TransportChoice::io_uring;
+  EXPECT_EQ(m.session.transport(), rings ? Transport::io_uring : Transport::dev_fuse);
+}
+
+TEST_F(session, io_uring_that_cannot_be_had_is_refused_and_left_out_where_nobody_asked) {
+  const std::string obstacle = io_uring_obstacle();
+  if (obstacle.empty()) return;  // the_transport_is_the_one_that_was_asked_for
+  const TempFolder folder;
+  MemoryTree tree(4096);
+  EchoControl control;
+  try {
+    const Session none(tree, control, {.mountpoint = folder.path(), .transport = TransportChoice::io_uring});
+    FAIL();
+  } catch (const std::runtime_error& why) {
+    EXPECT_EQ(why.what(),
+              "--transport io_uring: not possible: " + obstacle + "; or choose auto, which takes /dev/fuse then");
+  }
+  const Session other(tree, control, {.mountpoint = folder.path()});
+  EXPECT_EQ(other.transport(), Transport::dev_fuse);
 }
 
 TEST_F(session, a_mount_point_that_is_not_there_is_named) {

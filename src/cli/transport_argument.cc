@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "cli/transport_argument.h"
+
+#include <algorithm>
+
+#include "cli/command.h"
+
+namespace dmsnap::cli {
+
+TransportChoice parse_transport(const std::string& text) {
+  std::string word = text;
+  std::replace(word.begin(), word.end(), '_', '-');
+  if (word == "auto") return TransportChoice::automatic;
+  if (word == "dev-fuse") return TransportChoice::dev_fuse;
+  if (word == "io-uring") return TransportChoice::io_uring;
+  throw UsageError("--transport '" + text + "': use auto, dev-fuse or io_uring");
+}
+
+}  // namespace dmsnap::cli
