@@ -28,13 +28,13 @@ constexpr std::size_t sorted_at_once = 1U << 16;
 
 using Pair = CompactMap::Pair;
 
+}  // namespace
+
 /// An exception whose COW chunk has 32 bits, by the lowest of its origin chunk: most are such.
-struct Single {
+struct ExceptionLoader::Single {
   std::uint32_t key;
   std::uint32_t value;
 };
-
-}  // namespace
 
 /// What there is of one range of origin chunks.
 struct ExceptionLoader::Group {

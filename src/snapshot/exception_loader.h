@@ -32,6 +32,7 @@ class ExceptionLoader {
   ExceptionTable finish();
 
  private:
+  struct Single;
   struct Group;
   struct Part;
   class Sorter;
