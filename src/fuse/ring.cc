@@ -3,7 +3,6 @@
 
 #include <pthread.h>
 #include <sys/eventfd.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -40,19 +39,6 @@ bool connection_ended(int outcome) {
 
 std::span<std::byte> payload_of_this_request() {
   return handling == nullptr ? std::span<std::byte>() : handling->payload;
-}
-
-LazyMemory::LazyMemory(std::size_t size) : size_(size), memory_(nullptr) {
-  const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
-  void* const got = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, flags, -1, 0);
-  if (got == MAP_FAILED) throw_errno("memory for requests");
-  // A huge page would be there whole as soon as one header in it is touched.
-  ::madvise(got, size, MADV_NOHUGEPAGE);
-  memory_ = static_cast<std::byte*>(got);
-}
-
-LazyMemory::~LazyMemory() {
-  ::munmap(memory_, size_);
 }
 
 std::uint64_t RingSlot::request_number() const {

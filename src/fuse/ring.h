@@ -16,26 +16,12 @@
 
 #include "base/mutex.h"
 #include "base/unique_fd.h"
+#include "fuse/lazy_memory.h"
 #include "fuse/libfuse.h"
 #include "fuse/ring_abi.h"
 #include "fuse/waiting_threads.h"
 
 namespace dmsnap {
-
-/// Memory that is zeros until it is touched.
-class LazyMemory {
- public:
-  /// Throws std::system_error.
-  explicit LazyMemory(std::size_t size);
-  LazyMemory(const LazyMemory&) = delete;
-  LazyMemory& operator=(const LazyMemory&) = delete;
-  ~LazyMemory();
-  std::byte* data() const { return memory_; }
-
- private:
-  const std::size_t size_;
-  std::byte* memory_;
-};
 
 class Ring;
 
