@@ -34,6 +34,8 @@ class Bytes {
     const unsigned shift = (byte - 240U) % 8 * 8;
     return byte < 248 ? std::uint64_t{128} << shift : ~std::uint64_t{0} >> (56 - shift);
   }
+  /// Of a device: less than 128 KiB with what comes before and behind, as an allocator has at hand.
+  unsigned sectors() { return next() % 220U; }
   bool ended() const { return rest_.empty(); }
   Input rest() const { return rest_; }
 
@@ -50,7 +52,7 @@ inline void must(std::error_code error) {
 inline std::unique_ptr<MemoryDevice> raw(Bytes in) {
   const std::uint8_t kind = in.next();
   const ChunkGeometry geometry(1U << kind % 4);
-  auto cow = std::make_unique<MemoryDevice>(1U + in.next());
+  auto cow = std::make_unique<MemoryDevice>(1U + in.sectors());
   std::vector<std::byte> chunk(std::min(geometry.chunk_bytes(), cow->size_bytes()));
   if (kind >= 32) {
     disk::pack_header({le32(disk::magic), le32(kind % 8 != 0), le32(disk::version), le32(geometry.chunk_sectors())},
@@ -73,7 +75,7 @@ inline std::unique_ptr<MemoryDevice> raw(Bytes in) {
 
 /// Chunks of a sector and a list with any numbers: two bytes an entry.
 inline std::unique_ptr<MemoryDevice> list(Bytes in) {
-  auto cow = std::make_unique<MemoryDevice>(2U + in.next());
+  auto cow = std::make_unique<MemoryDevice>(2U + in.sectors());
   const AreaLayout layout(ChunkGeometry(1), cow->sectors());
   std::vector<std::byte> sector(sector_bytes);
   disk::pack_header({le32(disk::magic), le32(in.next() % 8 != 0), le32(disk::version), le32(1)}, sector);
@@ -92,7 +94,7 @@ inline std::unique_ptr<MemoryDevice> list(Bytes in) {
 /// A sound store, its exceptions in runs, two bytes each, and some damage done to it by the generator.
 inline std::unique_ptr<test::DamagedStore> damaged(Bytes in) {
   const std::uint8_t kind = in.next();
-  auto store = std::make_unique<test::DamagedStore>(1U << kind % 4, 4U + (in.next() >> kind % 4));
+  auto store = std::make_unique<test::DamagedStore>(1U << kind % 4, 4U + (in.sectors() >> kind % 4));
   std::mt19937_64 random(in.next());
   const unsigned harms = in.next() % 4;
   std::vector<ExceptionRun> runs;
