@@ -28,7 +28,7 @@ void* HugePages::do_allocate(std::size_t bytes, std::size_t alignment) {
 }
 
 void HugePages::do_deallocate(void* piece, std::size_t bytes, std::size_t alignment) {
-  ::operator delete(piece, bytes, alignment_of(bytes, alignment));
+  ::operator delete(piece, alignment_of(bytes, alignment));
 }
 
 }  // namespace dmsnap
