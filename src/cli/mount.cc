@@ -74,10 +74,11 @@ class Mount final : public Command {
         ("held", po::value<std::string>()->default_value("64M"),
          "memory for origin writes that wait for their copies")  //
         ("transport", po::value<std::string>()->default_value("auto"),
-         "how requests come from the kernel: auto, dev-fuse or io_uring")("allow-other", "let other users in")  //
-        ("foreground,f", "stay in front until unmounted")                                                       //
-        ("log-level", po::value<std::string>()->default_value("info"), "debug, info, warning or error")         //
-        ("log-file", po::value<std::string>(), "append the log here instead of to syslog")                      //
+         "how requests come from the kernel: auto, dev-fuse or io_uring")                                //
+        ("allow-other", "let other users in")                                                            //
+        ("foreground,f", "stay in front until unmounted")                                                //
+        ("log-level", po::value<std::string>()->default_value("info"), "debug, info, warning or error")  //
+        ("log-file", po::value<std::string>(), "append the log here instead of to syslog")               //
         ("option,o", po::value<std::vector<std::string>>(),
          "NAME[=VALUE],...: any of these, as in fstab; ro is read-only");
   }

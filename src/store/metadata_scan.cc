@@ -104,7 +104,7 @@ class Scan {
     }
     end_.in_order &= in_order;
     end_.next_free = std::max(end_.next_free, copy + 1);
-    if (run_.length > 0 && run_.origin + run_.length == origin && run_.copy + run_.length == copy) {
+    if (extends(run_, {.origin = origin, .copy = copy})) {
       ++run_.length;
       return;
     }
@@ -182,10 +182,6 @@ class StrictVisitor final : public ScanVisitor {
 
 std::uint64_t byte_of(const MetadataPlace& at, ChunkGeometry geometry, const AreaLayout& layout) {
   return geometry.first_sector(layout.area(at.area)).value() * sector_bytes + at.used * sizeof(disk::Entry);
-}
-
-bool extends(const ExceptionRun& run, const ExceptionRun& next) {
-  return run.length > 0 && run.origin + run.length == next.origin && run.copy + run.length == next.copy;
 }
 
 std::optional<LoadedHeader> load_header(BlockDevice& cow) {

@@ -17,7 +17,9 @@ namespace dmsnap {
 /// The byte of a slot on the COW device.
 std::uint64_t byte_of(const MetadataPlace& at, ChunkGeometry geometry, const AreaLayout& layout);
 /// Whether `next` goes on where `run` ends, in both chunk numbers. Nothing extends an empty run.
-bool extends(const ExceptionRun& run, const ExceptionRun& next);
+inline bool extends(const ExceptionRun& run, const ExceptionRun& next) {
+  return run.length > 0 && run.origin + run.length == next.origin && run.copy + run.length == next.copy;
+}
 
 /// The header of an existing store, checked. Empty when the magic is 0: a blank device, whatever follows the magic.
 /// Throws NoStoreError for an empty device and for another magic, HeaderError for a chunk size that is not valid(), or

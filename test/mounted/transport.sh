@@ -3,6 +3,7 @@
 # Requests come through /dev/fuse or over io_uring, as the kernel's switch and --transport say; status tells which. Over
 # io_uring data is right, others go on while one waits, and the ends (umount, a busy umount, SIGTERM, SIGKILL) are as ever.
 . "$(dirname "$0")/functions.sh"
+. "$source_folder/verified_load.sh"
 . "$source_folder/../support/io_uring_switch.sh"
 trap 'status=$?; cd /; restore_io_uring; clean_up "$test_folder" > /dev/null || true; exit $status' EXIT
 
@@ -51,17 +52,8 @@ serve disk.img d
 transport_is io_uring
 "$DMSNAP" create d first > out.txt 2> err.txt
 "$DMSNAP" create d third --chunk-size 16K > out.txt 2> err.txt
-third_is_frozen() { dd if=d/snapshots/third iflag=direct bs=1M status=none | cmp - frozen.img; }
-cat > jobs.fio <<'JOBS'
-[global]
-size=64m
-bsrange=4k-1m
-verify=crc32c
-verify_fatal=1
-verify_backlog=256
+verified_load 'size=64m
 randseed=5
-direct=1
-allow_file_create=0
 [origin]
 filename=d/origin
 rw=randwrite
@@ -71,14 +63,7 @@ fsync=16
 filename=d/snapshots/first
 rw=randwrite
 ioengine=libaio
-iodepth=32
-JOBS
-touch comparing
-(while [ -e comparing ]; do third_is_frozen || exit 1; done) &
-reader=$!
-fio jobs.fio > fio.txt 2>&1 || fail "$(grep -m3 -E 'verify|error' fio.txt)"
-rm comparing
-wait $reader || fail "the third snapshot changed while the others were written"
+iodepth=32'
 # More at once than there are slots for one processor, most of them waiting for a flush.
 for i in $(seq 100); do
   taskset -c 0 dd if=/dev/zero of=d/origin bs=4k count=1 seek=$((i * 100)) conv=notrunc,fsync status=none &
