@@ -82,13 +82,18 @@ class Umount final : public Command {
   }
   int run(const po::variables_map& values, Streams streams) const override {
     const std::string mountpoint = canonical_mount_point(operand(values, "MOUNTPOINT"));
-    if (clean_dead_mount(mountpoint)) {
+    nlohmann::json status;
+    try {
+      if (!clean_dead_mount(mountpoint)) status = ask_mount(name(), mountpoint, {{"verb", "status"}}).at("status");
+    } catch (const std::runtime_error&) {
+      if (!clean_dead_mount(mountpoint)) throw;  // it has died since
+    }
+    if (status.is_null()) {
       streams.err << "dmsnap: umount: " << mountpoint
                   << ": its daemon had died; what was not flushed before is lost, the next mount finds the rest\n";
       return done;
     }
     const bool lazy = values.count("lazy") > 0;
-    const auto status = ask_mount(name(), mountpoint, {{"verb", "status"}}).at("status");
     const UniqueFd daemon(static_cast<int>(::syscall(SYS_pidfd_open, status.at("pid").get<pid_t>(), 0)));
     unmount(mountpoint, lazy);
     if (lazy) return done;

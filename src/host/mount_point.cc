@@ -73,6 +73,11 @@ int run(std::array<const char*, 6> words) {
   return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
+/// What a call on a FUSE mount answers whose process is gone, or goes while the call is under way.
+bool daemon_is_gone(int error) {
+  return error == ENOTCONN || error == ECONNABORTED;
+}
+
 }  // namespace
 
 std::string canonical_mount_point(const std::string& given) {
@@ -80,7 +85,7 @@ std::string canonical_mount_point(const std::string& given) {
   while (path.size() > 1 && (path.ends_with('/') || path.ends_with("/."))) path.pop_back();
   std::array<char, PATH_MAX> text{};
   if (::realpath(path.c_str(), text.data()) != nullptr) return text.data();
-  if (errno != ENOTCONN) throw_errno(given);
+  if (!daemon_is_gone(errno)) throw_errno(given);
   const auto slash = path.rfind('/');
   const std::string parent = slash == std::string::npos ? "." : slash == 0 ? "/" : path.substr(0, slash);
   const std::string above = resolve(parent);
@@ -97,15 +102,15 @@ MountPointState mount_point_state(const std::string& path) {
   const int why = ::stat(path.c_str(), &status) == 0 ? 0 : errno;
   if (why == ENOENT || why == ENOTDIR) return MountPointState::missing;
   if (why == EACCES && is_dmsnap(mount_on(canonical_mount_point(path)))) return MountPointState::live_dmsnap;
-  if (why != 0 && why != ENOTCONN) throw std::system_error(why, std::generic_category(), path);
+  if (why != 0 && !daemon_is_gone(why)) throw std::system_error(why, std::generic_category(), path);
   const auto mount = mount_on(canonical_mount_point(path));
-  if (why == ENOTCONN) return is_dmsnap(mount) ? MountPointState::dead_dmsnap : MountPointState::other_mount;
+  if (daemon_is_gone(why)) return is_dmsnap(mount) ? MountPointState::dead_dmsnap : MountPointState::other_mount;
   if (!S_ISDIR(status.st_mode)) return MountPointState::not_a_folder;
   if (!mount) return MountPointState::free;
   if (!is_dmsnap(mount)) return MountPointState::other_mount;
   // stat() may have been answered from the kernel's cache; this goes to the process.
   struct statfs filesystem {};
-  const bool dead = ::statfs(path.c_str(), &filesystem) != 0 && errno == ENOTCONN;
+  const bool dead = ::statfs(path.c_str(), &filesystem) != 0 && daemon_is_gone(errno);
   return dead ? MountPointState::dead_dmsnap : MountPointState::live_dmsnap;
 }
 
