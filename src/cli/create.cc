@@ -10,6 +10,7 @@
 #include "cli/json_output.h"
 #include "cli/size.h"
 #include "cli/verbs.h"
+#include "cli/word_arguments.h"
 #include "dmsnap/units.h"
 #include "host/mount_point.h"
 #include "set/cow_size.h"
@@ -19,8 +20,8 @@ namespace dmsnap::cli {
 namespace {
 
 /// Writes back what processes have changed through shared mappings: the kernel holds it where the daemon cannot see it.
-void sync_mappings(const std::string& mountpoint) {
-  const std::string path = mountpoint + "/origin";
+void sync_mappings(const std::string& mountpoint, const std::string& view) {
+  const std::string path = mountpoint + "/" + view;
   const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (fd && ::fsync(fd.get()) != 0) throw_errno(path);
 }
@@ -55,8 +56,12 @@ class Create final : public Command {
         ("chunk-size", po::value<std::string>()->default_value("4K"),
          "what is copied at once: 512 to 1G, a power of two")  //
         ("size", po::value<std::string>(),
-         "size of the COW file, also in % of the origin; default: what can never become full")  //
-        ("read-only", "nobody can write to the snapshot")                                       //
+         "size of the COW file, also in % of the origin; default: what can never become full")       //
+        ("of", po::value<std::string>(), "take it of this snapshot instead of the origin: a clone")  //
+        ("layout", po::value<std::string>(),
+         "how this and later snapshots of the origin stand to those before: independent, or chained: a write to the "
+         "origin is copied once, however many there are; default: as before")  //
+        ("read-only", "nobody can write to the snapshot")                      //
         ("json", "print what was made as JSON");
   }
   int run(const po::variables_map& values, Streams streams) const override {
@@ -69,7 +74,11 @@ class Create final : public Command {
     if (values.count("size")) {
       request["cow_bytes"] = cow_bytes(values["size"].as<std::string>(), mountpoint, request["chunk_sectors"]);
     }
-    sync_mappings(mountpoint);
+    if (values.count("layout")) {
+      request["layout"] = layout_name(layout_argument(values["layout"].as<std::string>()));
+    }
+    if (values.count("of")) request["of"] = values["of"].as<std::string>();
+    sync_mappings(mountpoint, request.contains("of") ? "snapshots/" + request["of"].get<std::string>() : "origin");
     const auto reply = ask_mount(name(), mountpoint, request);
     if (values.count("json")) {
       print_json(streams.out, reply["snapshot"]);
@@ -78,6 +87,14 @@ class Create final : public Command {
     streams.out << fmt::format("{}/snapshots/{}\n", mountpoint, request["name"].get<std::string>());
     if (const auto hint = reply["snapshot"].value("mount_command", ""); !hint.empty()) {
       streams.err << "dmsnap: create: to look inside: " << hint << "\n";
+    }
+    // Of each origin write so many copies are made.
+    constexpr std::uint64_t many = 8;
+    if (reply.value("copies_of_a_write", std::uint64_t{0}) > many) {
+      streams.err << fmt::format(
+          "dmsnap: create: an origin write is copied into {} snapshots now; 'dmsnap create --layout chained' copies it "
+          "once\n",
+          reply["copies_of_a_write"].get<std::uint64_t>());
     }
     return done;
   }

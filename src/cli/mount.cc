@@ -7,8 +7,8 @@
 
 #include "cli/place_argument.h"
 #include "cli/size.h"
-#include "cli/transport_argument.h"
 #include "cli/verbs.h"
+#include "cli/word_arguments.h"
 #include "daemon/serve.h"
 
 namespace dmsnap::cli {
@@ -73,6 +73,10 @@ class Mount final : public Command {
         ("force", "mount although the origin was changed, or a store is missing")                                   //
         ("held", po::value<std::string>()->default_value("64M"),
          "memory for origin writes that wait for their copies")  //
+        ("layout", po::value<std::string>(),
+         "how snapshots stand to each other from now on: independent, or chained: a write to the origin is copied "
+         "once, "
+         "however many there are; default: as before, at first independent")  //
         ("transport", po::value<std::string>()->default_value("auto"),
          "how requests come from the kernel: auto, dev-fuse or io_uring")                                //
         ("allow-other", "let other users in")                                                            //
@@ -104,6 +108,7 @@ class Mount final : public Command {
     options.foreground = values.count("foreground") > 0;
     options.held_bytes = parse_size("--held", values["held"].as<std::string>());
     check_held(options.held_bytes);
+    if (values.count("layout")) options.layout = layout_argument(values["layout"].as<std::string>());
     options.transport = parse_transport(values["transport"].as<std::string>());
     options.log = log_options(values);
     serve(options);

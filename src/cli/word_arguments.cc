@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "cli/transport_argument.h"
+#include "cli/word_arguments.h"
 
 #include <algorithm>
 
@@ -14,6 +14,11 @@ TransportChoice parse_transport(const std::string& text) {
   if (word == "dev-fuse") return TransportChoice::dev_fuse;
   if (word == "io-uring") return TransportChoice::io_uring;
   throw UsageError("--transport '" + text + "': use auto, dev-fuse or io_uring");
+}
+
+Layout layout_argument(const std::string& text) {
+  if (const auto layout = parse_layout(text)) return *layout;
+  throw UsageError("--layout '" + text + "': use independent or chained");
 }
 
 }  // namespace dmsnap::cli

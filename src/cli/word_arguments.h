@@ -7,7 +7,12 @@
 
 namespace dmsnap::cli {
 
-/// "auto", "dev-fuse" or "io_uring"; an underscore or a dash is the same. Throws UsageError.
+// Arguments that are one of a few words. Each throws UsageError for any other.
+
+/// "auto", "dev-fuse" or "io_uring"; an underscore or a dash is the same.
 TransportChoice parse_transport(const std::string& text);
+
+/// "independent" or "chained".
+Layout layout_argument(const std::string& text);
 
 }  // namespace dmsnap::cli

@@ -70,7 +70,13 @@ MountedSet::MountedSet(const ServeOptions& options, const ProcessSetup& setup)
 
 void MountedSet::begin() {
   set_.add_attached(newly_attached_);
-  if (!read_only()) set_.mark_open();
+  if (!read_only()) {
+    set_.mark_open();
+    if (options_.layout) set_.set_layout(*options_.layout);
+    for (const SnapshotRecord& record : set_.snapshots()) {
+      if (record.leaving && find(record.name)) departures_.add(record.name);
+    }
+  }
   begun_ = true;
   if (read_only() && !options_.read_only) log::warning("{} is served read-only: {}", origin_name(), read_only_reason());
 }
@@ -99,10 +105,10 @@ std::error_code MountedSet::record_invalid(const std::string& name, const std::s
   }
 }
 
-/// Before the first write, or inside quiesced().
+/// Before the first write.
 void MountedSet::join(MountedSnapshot& snapshot) {
   flusher_.add(*snapshot.view);
-  origin_.attach(*snapshot.view);
+  snapshot.view->base()->attach(*snapshot.view);
 }
 
 void MountedSet::show(std::shared_ptr<MountedSnapshot> snapshot) {
@@ -125,12 +131,13 @@ std::error_code MountedSet::flush_all() {
 
 void MountedSet::close() {
   if (!begun_) return;
+  departures_.stop();
   const std::error_code error = flush_all();
   flush_thread_.reset();
   if (error) throw std::system_error(error, "not everything could be put on disk; the set stays marked as open");
   if (read_only()) return;
   for (const SnapshotRecord& record : set_.snapshots()) {
-    if (record.type == "N") set_.remove(record.name);
+    if (record.type == "N") set_.remove(record.name, SnapshotSet::Dependants::have_theirs);
   }
   {
     MutexLock lock(mutex_);
@@ -138,6 +145,12 @@ void MountedSet::close() {
   }
   set_.mark_closed();
   log::info("everything is on disk");
+}
+
+std::uint64_t MountedSet::held_bytes() const {
+  std::uint64_t bytes = origin_.held_bytes();
+  for (const auto& snapshot : snapshots()) bytes += snapshot->view->held_bytes();
+  return bytes;
 }
 
 std::shared_ptr<MountedSnapshot> MountedSet::find(std::string_view name) const {

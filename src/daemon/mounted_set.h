@@ -9,12 +9,14 @@
 #include <vector>
 
 #include "base/mutex.h"
+#include "daemon/departures.h"
 #include "daemon/mounted_snapshot.h"
 #include "daemon/serve.h"
 #include "dmsnap/block_device.h"
 #include "dmsnap/exported_file.h"
 #include "set/snapshot_set.h"
 #include "snapshot/flusher.h"
+#include "snapshot/handing_on.h"
 #include "snapshot/origin.h"
 #include "snapshot/view_file.h"
 
@@ -27,6 +29,8 @@ struct CreateRequest {
   std::uint32_t chunk_sectors = 8;
   std::optional<std::uint64_t> cow_bytes;  ///< nothing: what can never become full
   bool read_only = false;
+  std::string of = {};                ///< the snapshot that it is one of; empty: the origin
+  std::optional<Layout> layout = {};  ///< of the set from now on; nothing: as it is
 };
 
 /// A set while it is mounted: the devices, the stores and the views over them, and what the mount shows of them.
@@ -60,12 +64,18 @@ class MountedSet final : public ExportedTree {
   std::string text(std::string_view name) override;
   std::error_code statfs(struct statvfs& into) override;
 
-  /// Takes a snapshot of the origin: of what every write that was answered before has put there, and of nothing that is
-  /// answered after. Registered durably on return. Throws std::runtime_error; then there is no snapshot.
+  /// Takes a snapshot of the origin, or of another snapshot: of what every write that was answered before has put
+  /// there, and of nothing that is answered after. Registered durably on return. Throws std::runtime_error; then there
+  /// is no snapshot.
   void create(const CreateRequest& request) EXCLUDES(changes_);
-  /// Drops a snapshot and its COW file; one that is attached in place is only forgotten. Durable on return.
-  /// Throws std::runtime_error, when it is in use too.
-  void remove(std::string_view name) EXCLUDES(changes_);
+  enum class Removed {
+    gone,     ///< now
+    leaving,  ///< as soon as those that fall through to it have what they need; also after a restart
+  };
+  /// Drops a snapshot and its COW file; one that is attached in place is only forgotten. Durable on return, what is
+  /// leaving as such. Throws std::runtime_error, when it is in use too.
+  Removed remove(std::string_view name) EXCLUDES(changes_);
+  bool leaving(std::string_view name) const { return departures_.contains(name); }
 
   /// Everything that was answered is durable on return.
   [[nodiscard]] std::error_code flush_all();
@@ -82,7 +92,11 @@ class MountedSet final : public ExportedTree {
   bool read_only() const { return !read_only_reason_.empty(); }
   /// Why nothing can be written, decided when the set is mounted; empty when it can.
   std::string read_only_reason() const;
-  std::uint64_t held_bytes() const { return origin_.held_bytes(); }
+  Layout layout() const { return set_.layout(); }
+  /// Snapshots that fall through to the origin itself.
+  std::size_t copies_of_a_write() const { return origin_.dependants().size(); }
+  /// By all views together.
+  std::uint64_t held_bytes() const;
   /// Of the filesystem in the image, as blkid names it; empty when there is none.
   std::string filesystem() const;
   std::vector<std::shared_ptr<const MountedSnapshot>> snapshots() const;
@@ -103,18 +117,32 @@ class MountedSet final : public ExportedTree {
   void take_in(std::shared_ptr<MountedSnapshot> snapshot);
   /// Unless nothing is written: throws when somebody else uses the COW of this snapshot through the kernel.
   void refuse_other_users(const std::string& name, const std::string& path, int fd) const;
+  /// What it falls through to, which is there.
+  View& base_of(const SnapshotRecord& record);
   std::shared_ptr<MountedSnapshot> open_listed(const SnapshotRecord& record);
   void attach_all();
   std::shared_ptr<MountedSnapshot> open_attached(const std::string& name, const Place& place);
   /// Over the store at the path `existing` (for messages), or over a new one when that is empty.
-  std::shared_ptr<MountedSnapshot> build(const SnapshotRecord& record, std::unique_ptr<BlockDevice> cow,
+  std::shared_ptr<MountedSnapshot> build(const SnapshotRecord& record, View& base, std::unique_ptr<BlockDevice> cow,
                                          const std::string& existing);
+  /// What a new snapshot is one of. Throws std::runtime_error when there can be none.
+  View& base_view(const CreateRequest& request) REQUIRES(changes_);
+  /// Those that are to fall through to the new snapshot.
+  std::vector<std::shared_ptr<MountedSnapshot>> to_put_above(const CreateRequest& request,
+                                                             const SnapshotRecord& record) const;
+  void put_above(Snapshot& snapshot, View& base, Snapshot& next);
   void note_change(const std::string& name, std::uint64_t id, SnapshotState state, const std::string& reason)
       EXCLUDES(forget_mutex_);
   std::error_code record_invalid(const std::string& name, const std::string& reason);
   void join(MountedSnapshot& snapshot);
   void show(std::shared_ptr<MountedSnapshot> snapshot);
   void remove_unopened(const std::string& name);
+  void begin_to_leave(MountedSnapshot& snapshot) REQUIRES(changes_);
+  /// Made, with room for all of it, when it is not there. Throws std::runtime_error without room.
+  HandingOn& handing_on(MountedSnapshot& snapshot) REQUIRES(changes_);
+  Departures::Step leave(const std::string& name) EXCLUDES(changes_);
+  void forget(MountedSnapshot& snapshot);
+  std::vector<std::string> names_above(const MountedSnapshot& snapshot) const;
   std::string busy_message(const MountedSnapshot& snapshot) const;
 
   const ServeOptions options_;
@@ -139,10 +167,13 @@ class MountedSet final : public ExportedTree {
   std::map<std::string, std::shared_ptr<MountedSnapshot>, std::less<>> snapshots_ GUARDED_BY(mutex_);
   std::vector<Unopened> unopened_ GUARDED_BY(mutex_);
 
+  std::map<std::string, std::unique_ptr<HandingOn>, std::less<>> handing_on_ GUARDED_BY(changes_);
+
   Mutex forget_mutex_;
   std::function<void(std::uint64_t)> forget_ GUARDED_BY(forget_mutex_);
 
-  std::optional<FlushThread> flush_thread_;  // last: it works on all of the above
+  std::optional<FlushThread> flush_thread_;                                         // it works on all of the above
+  Departures departures_{[this](const std::string& name) { return leave(name); }};  // last: it waits for waves
 };
 
 }  // namespace dmsnap

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// How the snapshots of a mounted set come and go.
+// How the snapshots of a mounted set come.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -12,7 +12,6 @@
 #include "block/file_device.h"
 #include "daemon/mounted_set.h"
 #include "dmsnap/error.h"
-#include "host/holders.h"
 #include "set/cow_size.h"
 
 namespace dmsnap {
@@ -45,7 +44,51 @@ void check_sizes(const CreateRequest& request, std::uint64_t image_bytes) {
   }
 }
 
+std::vector<std::string> names_of(const std::vector<std::shared_ptr<MountedSnapshot>>& snapshots) {
+  std::vector<std::string> names;
+  names.reserve(snapshots.size());
+  for (const auto& snapshot : snapshots) names.push_back(snapshot->record.name);
+  return names;
+}
+
 }  // namespace
+
+View& MountedSet::base_view(const CreateRequest& request) {
+  if (request.of.empty()) return origin_;
+  if (request.layout) throw std::runtime_error("a layout is for snapshots of the origin, not of another snapshot");
+  const auto base = find(request.of);
+  if (!base) throw std::runtime_error(fmt::format("there is no snapshot '{}' to take one of", request.of));
+  if (base->view->state() == SnapshotState::invalid) {
+    throw std::runtime_error(fmt::format("snapshot '{}' is invalid: {}", request.of, base->view->reason()));
+  }
+  if (departures_.contains(request.of)) throw std::runtime_error(fmt::format("'{}' is being removed", request.of));
+  if (base->record.type == "N" && request.type != "N") {
+    throw std::runtime_error(
+        fmt::format("'{}' is transient (type N) and gone at unmount: one of it must be of type N, too", request.of));
+  }
+  return *base->view;
+}
+
+/// A COW that is attached in place is its owner's, for whom it is a snapshot of the origin; one that is transient is
+/// gone at unmount, and with it what others would need of it.
+std::vector<std::shared_ptr<MountedSnapshot>> MountedSet::to_put_above(const CreateRequest& request,
+                                                                       const SnapshotRecord& record) const {
+  std::vector<std::shared_ptr<MountedSnapshot>> above;
+  const bool chained = request.layout.value_or(set_.layout()) == Layout::chained;
+  if (!chained || !request.of.empty() || record.type == "N") return above;
+  MutexLock lock(mutex_);
+  for (const auto& [name, snapshot] : snapshots_) {
+    if (snapshot->view->base() == &origin_ && !snapshot->record.attached()) above.push_back(snapshot);
+  }
+  return above;
+}
+
+/// Inside base.quiesced(): `next`, which is new, shows what the base shows.
+void MountedSet::put_above(Snapshot& snapshot, View& base, Snapshot& next) {
+  next.attach(snapshot);
+  flusher_.rebase(snapshot, next);
+  base.release(snapshot);
+}
 
 void MountedSet::create(const CreateRequest& request) try {
   MutexLock one_at_a_time(changes_);
@@ -61,13 +104,17 @@ void MountedSet::create(const CreateRequest& request) try {
                         .cow_sectors = pending.cow_sectors(),
                         .created = std::chrono::system_clock::now(),
                         .read_only = request.read_only};
-  auto snapshot = build(record, std::make_unique<FileDevice>(duplicate(pending.fd())), "");
+  View& base = base_view(request);
+  record.base = request.of;
+  auto snapshot = build(record, base, std::make_unique<FileDevice>(duplicate(pending.fd())), "");
   snapshot->record.type = record.type = snapshot->store->type_name();
+  const auto above = to_put_above(request, record);
   flusher_.add(*snapshot->view);
   try {
-    const std::error_code error = origin_.quiesced([&]() -> std::error_code {
-      set_.commit_create(std::move(pending), record);
-      origin_.attach(*snapshot->view);
+    const std::error_code error = base.quiesced([&]() -> std::error_code {
+      set_.commit_create(std::move(pending), record, names_of(above), request.layout);
+      base.attach(*snapshot->view);
+      for (const auto& each : above) put_above(*each->view, base, *snapshot->view);
       return {};
     });
     if (error) throw std::runtime_error("flush what was written before the snapshot: " + error.message());
@@ -85,60 +132,11 @@ void MountedSet::create(const CreateRequest& request) try {
   throw std::runtime_error(fmt::format("snapshot '{}' cannot be created: {}{}", request.name, error.what(), advice));
 }
 
-void MountedSet::remove(std::string_view name) {
-  MutexLock one_at_a_time(changes_);
-  if (options_.read_only) throw std::runtime_error("the mount is read-only");
-  const auto snapshot = find(name);
-  if (!snapshot) return remove_unopened(std::string(name));
-  if (!snapshot->file->retire()) throw std::runtime_error(busy_message(*snapshot));
-  try {
-    set_.remove(snapshot->record.name);
-  } catch (...) {
-    snapshot->file->revive();
-    throw;
-  }
-  origin_.detach(*snapshot->view);
-  flusher_.remove(*snapshot->view);
-  log::info("snapshot '{}' removed", name);
-  MutexLock lock(mutex_);
-  snapshots_.erase(snapshot->record.name);
-}
-
-void MountedSet::remove_unopened(const std::string& name) {
-  set_.remove(name);
-  log::info("snapshot '{}' removed", name);
-  MutexLock lock(mutex_);
-  std::erase_if(unopened_, [&](const Unopened& each) { return each.record.name == name; });
-}
-
 std::string MountedSet::read_only_reason() const {
   const bool by_missing = read_only() && !options_.read_only;
   if (by_missing && set_.origin_read_only_reason({}).empty())
     return "no COW file is missing any more; unmount, and mount again to write";
   return read_only_reason_;
-}
-
-std::string MountedSet::busy_message(const MountedSnapshot& snapshot) const {
-  std::string who;
-  const MountedFile file{.name = "snapshots/" + snapshot.record.name, .inode = snapshot.file->id()};
-  for (const std::string& holder : holders_of(mountpoint(), file)) who += (who.empty() ? "" : ", ") + holder;
-  return fmt::format("snapshot '{}' is in use ({}): close it first", snapshot.record.name,
-                     who.empty() ? "by a process that cannot be seen from here" : who);
-}
-
-std::error_code MountedSet::remove_snapshot(std::string_view name) {
-  const auto snapshot = find(name);
-  if (!snapshot) return errc(std::errc::no_such_file_or_directory);
-  try {
-    remove(name);
-    return {};
-  } catch (const std::system_error& error) {
-    log::error("remove '{}': {}", name, error.what());
-    return error.code();
-  } catch (const std::exception& error) {
-    log::warning("remove '{}': {}", name, error.what());
-    return errc(read_only() ? std::errc::read_only_file_system : std::errc::device_or_resource_busy);
-  }
 }
 
 }  // namespace dmsnap

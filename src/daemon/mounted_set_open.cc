@@ -73,6 +73,8 @@ void MountedSet::open_all() {
       leave_out(record, *record.invalid);
     } else if (std::ranges::find(missing, record.name) != missing.end()) {
       leave_out(record, "its COW file is missing");
+    } else if (!record.base.empty() && !find(record.base)) {
+      leave_out(record, fmt::format("what it falls through to, '{}', is not there", record.base));
     } else {
       take_in(open_listed(record));
     }
@@ -88,12 +90,19 @@ void MountedSet::leave_out(const SnapshotRecord& record, const std::string& why)
 
 void MountedSet::take_in(std::shared_ptr<MountedSnapshot> snapshot) {
   const std::string& name = snapshot->record.name;
+  if (const auto below = find(snapshot->record.base); below && below->view->state() == SnapshotState::invalid) {
+    snapshot->view->invalidate(fmt::format("what it falls through to, '{}', is invalid", below->record.name));
+  }
   if (snapshot->view->state() == SnapshotState::invalid) {
     log::warning("snapshot '{}' is invalid and answers EIO: {}; 'dmsnap remove {} {}' drops it", name,
                  snapshot->view->reason(), mountpoint(), name);
   }
   join(*snapshot);
   show(std::move(snapshot));
+}
+
+View& MountedSet::base_of(const SnapshotRecord& record) {
+  return record.base.empty() ? static_cast<View&>(origin_) : *find(record.base)->view;
 }
 
 void MountedSet::refuse_other_users(const std::string& name, const std::string& path, int fd) const {
@@ -107,7 +116,7 @@ std::shared_ptr<MountedSnapshot> MountedSet::open_listed(const SnapshotRecord& r
   auto cow = std::make_unique<FileDevice>(std::move(fd));
   return opened(record.name, path, "; or drop the snapshot: " + set_.removal(record.name), [&] {
     check_chunk_size(record, *cow);
-    return build(record, std::move(cow), path);
+    return build(record, base_of(record), std::move(cow), path);
   });
 }
 
@@ -138,14 +147,14 @@ std::shared_ptr<MountedSnapshot> MountedSet::open_attached(const std::string& na
     set_.check_new(name);
     cow = open_to_look(place);
   }
-  auto snapshot = opened(name, place.text(), "", [&] { return build(record, std::move(cow), place.text()); });
+  auto snapshot = opened(name, place.text(), "", [&] { return build(record, origin_, std::move(cow), place.text()); });
   snapshot->record.chunk_sectors = snapshot->store->geometry().chunk_sectors();
   snapshot->record.cow_sectors = snapshot->cow->sectors();
   return snapshot;
 }
 
-std::shared_ptr<MountedSnapshot> MountedSet::build(const SnapshotRecord& record, std::unique_ptr<BlockDevice> cow,
-                                                   const std::string& existing) {
+std::shared_ptr<MountedSnapshot> MountedSet::build(const SnapshotRecord& record, View& base,
+                                                   std::unique_ptr<BlockDevice> cow, const std::string& existing) {
   const auto warn = [name = record.name, existing](const std::string& what) {
     log::warning("snapshot '{}', {}: {}", name, existing, what);
   };
@@ -158,8 +167,9 @@ std::shared_ptr<MountedSnapshot> MountedSet::build(const SnapshotRecord& record,
   const bool writable = !record.read_only && !read_only();
   const std::uint64_t id = next_id_++;
   snapshot->view = std::make_unique<Snapshot>(
-      origin_, *snapshot->cow, *snapshot->store, flusher_,
+      base, *snapshot->cow, *snapshot->store, flusher_,
       Snapshot::Options{
+          .held_capacity_bytes = options_.held_bytes,
           .writable = writable,
           .record_invalid = [this,
                              name = record.name](const std::string& reason) { return record_invalid(name, reason); },

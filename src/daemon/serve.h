@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -10,6 +11,7 @@
 #include "base/log.h"
 #include "block/place.h"
 #include "fuse/transport.h"
+#include "set/set_record.h"
 
 namespace dmsnap {
 
@@ -25,6 +27,7 @@ struct ServeOptions {
   bool foreground = false;
   std::size_t held_bytes = std::size_t{64} << 20;
   TransportChoice transport = TransportChoice::automatic;
+  std::optional<Layout> layout;  ///< of the set from now on; nothing: as it is
   log::Options log;
 };
 

@@ -36,14 +36,23 @@ std::string name_in(const nlohmann::json& request) {
   return request["name"];
 }
 
+Layout layout_in(const nlohmann::json& request) {
+  const auto layout = parse_layout(request["layout"].get<std::string>());
+  if (!layout) throw std::runtime_error("'layout' must be independent or chained");
+  return *layout;
+}
+
 nlohmann::json create(MountedSet& set, const nlohmann::json& request) {
   CreateRequest wanted{.name = name_in(request)};
   if (request.contains("type")) wanted.type = request["type"];
   if (request.contains("chunk_sectors")) wanted.chunk_sectors = whole_number<std::uint32_t>(request, "chunk_sectors");
   if (request.contains("cow_bytes")) wanted.cow_bytes = whole_number<std::uint64_t>(request, "cow_bytes");
   if (request.contains("read_only")) wanted.read_only = request["read_only"];
+  if (request.contains("of")) wanted.of = request["of"];
+  if (request.contains("layout")) wanted.layout = layout_in(request);
   set.create(wanted);
-  return {{"snapshot", snapshot_report(set, *named(set, wanted.name), set.filesystem())}};
+  return {{"snapshot", snapshot_report(set, *named(set, wanted.name), set.filesystem())},
+          {"copies_of_a_write", set.copies_of_a_write()}};
 }
 
 nlohmann::json status(const MountedSet& set, const nlohmann::json& request) {
@@ -61,11 +70,11 @@ nlohmann::json status(const MountedSet& set, const nlohmann::json& request) {
 }  // namespace
 
 SetControl::SetControl(MountedSet& set) {
-  dispatcher_.add("create", {"name", "type", "chunk_sectors", "cow_bytes", "read_only"},
+  dispatcher_.add("create", {"name", "type", "chunk_sectors", "cow_bytes", "read_only", "of", "layout"},
                   [&set](const nlohmann::json& request) { return create(set, request); });
   dispatcher_.add("remove", {"name"}, [&set](const nlohmann::json& request) {
-    set.remove(name_in(request));
-    return nlohmann::json::object();
+    const bool leaving = set.remove(name_in(request)) == MountedSet::Removed::leaving;
+    return nlohmann::json{{"leaving", leaving}};
   });
   dispatcher_.add("list", {}, [&set](const nlohmann::json&) {
     return nlohmann::json{{"snapshots", status_report(set)["snapshots"]}};

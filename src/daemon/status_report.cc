@@ -4,6 +4,8 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <map>
+
 #include "base/human_size.h"
 #include "daemon/mounted_set.h"
 #include "host/filesystem.h"
@@ -12,7 +14,8 @@ namespace dmsnap {
 
 namespace {
 
-const char* state_word(const MountedSnapshot& snapshot) {
+const char* state_word(const MountedSet& set, const MountedSnapshot& snapshot) {
+  if (set.leaving(snapshot.record.name)) return "removing";
   switch (snapshot.view->state()) {
     case SnapshotState::active: return snapshot.record.read_only ? "read-only" : "active";
     case SnapshotState::overflowed: return "overflow";
@@ -42,16 +45,29 @@ std::string dm_status_line(const MountedSnapshot& snapshot) {
   return fmt::format("0 {} snapshot {}", snapshot.view->sectors(), snapshot.view->status());
 }
 
-nlohmann::json snapshot_report(const MountedSet& set, const MountedSnapshot& snapshot, const std::string& filesystem) {
+namespace {
+
+using Names = std::map<const View*, std::string>;
+
+Names names_of_views(const MountedSet& set) {
+  Names names;
+  for (const auto& snapshot : set.snapshots()) names.emplace(snapshot->view.get(), snapshot->record.name);
+  return names;
+}
+
+nlohmann::json report_of(const MountedSet& set, const MountedSnapshot& snapshot, const std::string& filesystem,
+                         const Names& names) {
   const StoreUsage usage = snapshot.store->usage();
   const std::uint64_t data = usage.allocated > usage.metadata ? usage.allocated - usage.metadata : 0;
   const std::string path = set.mountpoint() + "/snapshots/" + snapshot.record.name;
+  const auto base = names.find(snapshot.view->base());
   nlohmann::json report{
       {"name", snapshot.record.name},
       {"path", path},
       {"type", std::string(snapshot.store->type_name())},
-      {"state", state_word(snapshot)},
+      {"state", state_word(set, snapshot)},
       {"reason", snapshot.view->reason()},
+      {"base", base == names.end() ? nlohmann::json() : nlohmann::json(base->second)},
       {"chunk_bytes", snapshot.store->geometry().chunk_bytes()},
       {"created", to_iso(snapshot.record.created)},
       {"read_only", snapshot.record.read_only},
@@ -70,15 +86,23 @@ nlohmann::json snapshot_report(const MountedSet& set, const MountedSnapshot& sna
   return report;
 }
 
+}  // namespace
+
+nlohmann::json snapshot_report(const MountedSet& set, const MountedSnapshot& snapshot, const std::string& filesystem) {
+  return report_of(set, snapshot, filesystem, names_of_views(set));
+}
+
 nlohmann::json status_report(const MountedSet& set) {
   const std::string filesystem = set.filesystem();
   nlohmann::json snapshots = nlohmann::json::array();
-  for (const auto& snapshot : set.snapshots()) snapshots.push_back(snapshot_report(set, *snapshot, filesystem));
+  const Names names = names_of_views(set);
+  for (const auto& snapshot : set.snapshots()) snapshots.push_back(report_of(set, *snapshot, filesystem, names));
   for (const auto& [record, why] : set.unopened()) {
     snapshots.push_back({{"name", record.name},
                          {"type", record.type},
                          {"state", record.invalid ? "invalid" : "missing"},
                          {"reason", why},
+                         {"base", record.base.empty() ? nlohmann::json() : nlohmann::json(record.base)},
                          {"chunk_bytes", record.chunk_sectors * sector_bytes},
                          {"created", to_iso(record.created)},
                          {"read_only", record.read_only}});
@@ -89,6 +113,7 @@ nlohmann::json status_report(const MountedSet& set) {
       {"store", set.store_path()},
       {"size_bytes", set.size_bytes()},
       {"filesystem", filesystem},
+      {"layout", layout_name(set.layout())},
       {"read_only", set.read_only()},
       {"read_only_reason", set.read_only_reason()},
       {"held_bytes", set.held_bytes()},
@@ -100,15 +125,26 @@ nlohmann::json status_report(const MountedSet& set) {
   };
 }
 
-std::string status_text(const MountedSet& set, const MountedSnapshot& snapshot) {
+namespace {
+
+std::string text_of(const MountedSet& set, const MountedSnapshot& snapshot, const Names& names) {
   const StoreUsage usage = snapshot.store->usage();
   const std::uint64_t data = usage.allocated > usage.metadata ? usage.allocated - usage.metadata : 0;
   std::string text = fmt::format("{:<24} {:<9} {} copied of {} ({:.1f}% full), chunks of {}, {}\n",
-                                 snapshot.record.name, state_word(snapshot), human_size(data * sector_bytes),
+                                 snapshot.record.name, state_word(set, snapshot), human_size(data * sector_bytes),
                                  human_size(set.size_bytes()), full_percent(usage),
                                  human_size(snapshot.store->geometry().chunk_bytes()), snapshot.store->type_name());
+  if (const auto base = names.find(snapshot.view->base()); base != names.end()) {
+    text += fmt::format("    falls through to {}\n", base->second);
+  }
   if (const std::string reason = snapshot.view->reason(); !reason.empty()) text += "    " + reason + "\n";
   return text;
+}
+
+}  // namespace
+
+std::string status_text(const MountedSet& set, const MountedSnapshot& snapshot) {
+  return text_of(set, snapshot, names_of_views(set));
 }
 
 std::string status_text(const MountedSet& set) {
@@ -119,6 +155,7 @@ std::string status_text(const MountedSet& set) {
   text += fmt::format("mounted on  {}, process {}\nstore       {}\n", set.mountpoint(), ::getpid(),
                       store.empty() ? "none" : store);
   if (set.read_only()) text += fmt::format("read-only   {}\n", set.read_only_reason());
+  if (set.layout() != Layout::independent) text += fmt::format("layout      {}\n", layout_name(set.layout()));
   text += fmt::format("transport   {}\n", transport_name(set.transport()));
   text += fmt::format("held        {} wait for their copies\n", human_size(set.held_bytes()));
   if (!set.setup().io_flusher)
@@ -126,7 +163,8 @@ std::string status_text(const MountedSet& set) {
   const auto snapshots = set.snapshots();
   const auto unopened = set.unopened();
   text += fmt::format("snapshots   {}\n", snapshots.size() + unopened.size());
-  for (const auto& snapshot : snapshots) text += "  " + status_text(set, *snapshot);
+  const Names names = names_of_views(set);
+  for (const auto& snapshot : snapshots) text += "  " + text_of(set, *snapshot, names);
   for (const auto& [record, why] : unopened) text += fmt::format("  {:<24} cannot be shown: {}\n", record.name, why);
   return text;
 }

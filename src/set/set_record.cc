@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <initializer_list>
 #include <limits>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <set>
 
@@ -92,7 +93,8 @@ class Members {
 
 SnapshotRecord decode_snapshot(const Json& json, std::size_t index, const std::string& file) {
   const Members members(json, fmt::format("snapshots[{}].", index), file);
-  members.only({"name", "type", "chunk_sectors", "cow_sectors", "created", "read_only", "path", "invalid"});
+  members.only(
+      {"name", "type", "chunk_sectors", "cow_sectors", "created", "read_only", "path", "base", "leaving", "invalid"});
   SnapshotRecord record;
   record.name = members.text("name");
   if (const auto problem = name_problem(record.name)) members.bad("name", *problem);
@@ -107,6 +109,8 @@ SnapshotRecord decode_snapshot(const Json& json, std::size_t index, const std::s
     record.path = members.text("path");
     if (!record.path.starts_with('/')) members.bad("path", "is not absolute");
   }
+  if (members.find("base")) record.base = members.text("base");
+  if (members.find("leaving")) record.leaving = members.flag("leaving");
   if (members.find("invalid")) record.invalid = members.text("invalid");
   return record;
 }
@@ -126,6 +130,8 @@ Json encode_snapshot(const SnapshotRecord& record) {
     }
     json["path"] = record.path;
   }
+  if (!record.base.empty()) json["base"] = record.base;
+  if (record.leaving) json["leaving"] = true;
   if (record.invalid) json["invalid"] = *record.invalid;
   return json;
 }
@@ -150,6 +156,28 @@ std::optional<OriginSeal> decode_state(const Members& members, const std::string
   return OriginSeal{.mtime = seal.moment("mtime"), .fingerprint = seal.text("fingerprint")};
 }
 
+Layout decode_layout(const Members& members) {
+  if (!members.find("layout")) return Layout::independent;
+  const auto layout = parse_layout(members.text("layout"));
+  if (!layout) members.bad("layout", "is neither independent nor chained");
+  return *layout;
+}
+
+/// Each falls through to one that is listed, and in the end to the origin.
+void check_bases(const SetRecord& record, const Members& members) {
+  for (const auto& snapshot : record.snapshots) {
+    if (!snapshot.base.empty() && record.find(snapshot.base) == nullptr) {
+      members.bad("snapshots", fmt::format("has {}, whose base {} is not listed", snapshot.name, snapshot.base));
+    }
+  }
+  for (const auto& snapshot : record.snapshots) {
+    const SnapshotRecord* base = record.find(snapshot.base);
+    if (base == nullptr || base->type != "N" || snapshot.type == "N") continue;
+    members.bad("snapshots", fmt::format("has {}, whose base {} is transient", snapshot.name, base->name));
+  }
+  if (record.bases_first().size() < record.snapshots.size()) members.bad("snapshots", "are each other's bases");
+}
+
 void check_format(const Members& members, const std::string& file) {
   const auto version = members.number("format");
   if (version == SetRecord::format) return;
@@ -160,6 +188,17 @@ void check_format(const Members& members, const std::string& file) {
 }
 
 }  // namespace
+
+std::optional<Layout> parse_layout(std::string_view word) {
+  for (const Layout layout : {Layout::independent, Layout::chained}) {
+    if (word == layout_name(layout)) return layout;
+  }
+  return std::nullopt;
+}
+
+std::string_view layout_name(Layout layout) {
+  return layout == Layout::chained ? "chained" : "independent";
+}
 
 const SnapshotRecord* SetRecord::find(std::string_view name) const {
   const auto found = std::ranges::find(snapshots, name, &SnapshotRecord::name);
@@ -172,7 +211,33 @@ SnapshotRecord* SetRecord::find(std::string_view name) {
 }
 
 void SetRecord::erase(std::string_view name) {
+  const SnapshotRecord* gone = find(name);
+  const std::string below = gone == nullptr ? "" : gone->base;
+  for (auto& record : snapshots) {
+    if (record.base == name) record.base = below;
+  }
   std::erase_if(snapshots, [&](const SnapshotRecord& record) { return record.name == name; });
+}
+
+std::vector<std::string> SetRecord::valid_dependants(std::string_view name) const {
+  std::vector<std::string> names;
+  for (const auto& record : snapshots) {
+    if (record.base == name && !record.invalid) names.push_back(record.name);
+  }
+  return names;
+}
+
+std::vector<SnapshotRecord> SetRecord::bases_first() const {
+  std::multimap<std::string_view, const SnapshotRecord*> above;
+  for (const auto& record : snapshots) above.emplace(record.base, &record);
+  std::vector<SnapshotRecord> ordered;
+  ordered.reserve(snapshots.size());
+  for (std::size_t at = 0; at <= ordered.size(); ++at) {
+    const std::string base = at == 0 ? "" : ordered[at - 1].name;
+    const auto [first, last] = above.equal_range(base);
+    for (auto each = first; each != last; ++each) ordered.push_back(*each->second);
+  }
+  return ordered;
 }
 
 std::string encode_set_record(const SetRecord& record) {
@@ -185,6 +250,7 @@ std::string encode_set_record(const SetRecord& record) {
   if (record.seal) {
     json["closed"] = Json{{"mtime", to_iso(record.seal->mtime)}, {"fingerprint", record.seal->fingerprint}};
   }
+  if (record.layout != Layout::independent) json["layout"] = layout_name(record.layout);
   json["snapshots"] = Json::array();
   for (const auto& snapshot : record.snapshots) json["snapshots"].push_back(encode_snapshot(snapshot));
   return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
@@ -194,7 +260,7 @@ SetRecord decode_set_record(std::string_view text, const std::string& file) {
   const Json json = parse(text, file);
   const Members members(json, "", file);
   check_format(members, file);
-  members.only({"format", "origin", "state", "closed", "snapshots"});
+  members.only({"format", "origin", "state", "closed", "layout", "snapshots"});
   const Members origin(members.get("origin"), "origin.", file);
   origin.only({"path", "size_bytes", "device", "inode"});
   SetRecord record;
@@ -203,6 +269,7 @@ SetRecord decode_set_record(std::string_view text, const std::string& file) {
   record.device = origin.number("device");
   record.inode = origin.number("inode");
   record.seal = decode_state(members, file);
+  record.layout = decode_layout(members);
   const Json& list = members.get("snapshots");
   if (!list.is_array()) members.bad("snapshots", "should be a list");
   std::set<std::string> names;
@@ -211,6 +278,7 @@ SetRecord decode_set_record(std::string_view text, const std::string& file) {
     const std::string& name = record.snapshots.back().name;
     if (!names.insert(name).second) members.bad("snapshots", "lists " + name + " twice");
   }
+  check_bases(record, members);
   return record;
 }
 

@@ -20,11 +20,22 @@ struct SnapshotRecord {
   Moment created = {};
   bool read_only = false;
   std::string path = {};  ///< absolute, when the COW is attached in place; empty: NAME.cow in the folder
+  std::string base = {};  ///< the snapshot that it falls through to; empty: the origin
+  bool leaving = false;   ///< to be removed once those that fall through to it have what they need of it
   std::optional<std::string> invalid = {};  ///< why the snapshot is invalid whatever its header says
 
   bool attached() const { return !path.empty(); }
   bool operator==(const SnapshotRecord&) const = default;
 };
+
+/// How the snapshots of an origin stand to each other.
+enum class Layout {
+  independent,  ///< each falls through to the origin, which is copied into each
+  chained,      ///< a new one is put between the origin and those before it: a write to the origin is copied once
+};
+
+std::optional<Layout> parse_layout(std::string_view word);
+std::string_view layout_name(Layout layout);
 
 /// What the origin looked like when it was last closed.
 struct OriginSeal {
@@ -42,11 +53,17 @@ struct SetRecord {
   std::uint64_t device = 0;  ///< st_dev and st_ino: only mentioned to people, a set may be copied with its origin
   std::uint64_t inode = 0;
   std::optional<OriginSeal> seal;  ///< the state is "closed" with it, "open" without
+  Layout layout = Layout::independent;
   std::vector<SnapshotRecord> snapshots;
 
   const SnapshotRecord* find(std::string_view name) const;
   SnapshotRecord* find(std::string_view name);
+  /// What fell through to it falls through to its base.
   void erase(std::string_view name);
+  /// Those that fall through to it, the valid ones only: an invalid one shows nothing.
+  std::vector<std::string> valid_dependants(std::string_view name) const;
+  /// The snapshots, each behind what it falls through to.
+  std::vector<SnapshotRecord> bases_first() const;
   bool operator==(const SetRecord&) const = default;
 };
 

@@ -31,7 +31,12 @@ std::string SnapshotSet::origin_read_only_reason(const std::vector<std::string>&
 
 std::vector<SnapshotRecord> SnapshotSet::snapshots() const {
   MutexLock lock(mutex_);
-  return record_.snapshots;
+  return record_.bases_first();
+}
+
+Layout SnapshotSet::layout() const {
+  MutexLock lock(mutex_);
+  return record_.layout;
 }
 
 std::optional<SnapshotRecord> SnapshotSet::find(const std::string& name) const {
@@ -132,13 +137,16 @@ PendingStore SnapshotSet::begin_create(const std::string& name, std::uint32_t ch
   return store;
 }
 
-UniqueFd SnapshotSet::commit_create(PendingStore store, SnapshotRecord record) {
+UniqueFd SnapshotSet::commit_create(PendingStore store, SnapshotRecord record, const std::vector<std::string>& above,
+                                    std::optional<Layout> layout) {
   if (::fsync(store.fd()) != 0) throw_errno(store.path() + ": fsync");
   MutexLock lock(mutex_);
   check_free(store.name());
   record.name = store.name();
   record.cow_sectors = store.cow_sectors();
   SetRecord next = record_;
+  for (const auto& name : above) next.find(name)->base = record.name;
+  next.layout = layout.value_or(next.layout);
   next.snapshots.push_back(std::move(record));
   try {
     replace(std::move(next), RecordFile::Reserve::keep);
@@ -156,10 +164,17 @@ UniqueFd SnapshotSet::commit_create(PendingStore store, SnapshotRecord record) {
   return store.take_fd();
 }
 
-void SnapshotSet::remove(const std::string& name) {
+void SnapshotSet::remove(const std::string& name, Dependants dependants) {
   check_changeable();
   MutexLock lock(mutex_);
   const bool in_folder = !listed(name).attached();
+  const auto losing = record_.valid_dependants(name);
+  if (dependants == Dependants::lose_it && !losing.empty()) {
+    throw SetError(
+        fmt::format("{} show what {} has, and would lose it; mount the set and remove it there, which gives "
+                    "them what they need, or remove them first",
+                    fmt::join(losing, ", "), name));
+  }
   SetRecord next = record_;
   next.erase(name);
   if (in_folder) {
@@ -187,6 +202,24 @@ void SnapshotSet::remove_file(const SetRecord& without, const std::string& name)
   }
   folder_->discard(aside);
   if (!sync_folder(folder_->fd())) log::warning("{}: fsync: {}", folder_->path(), last_error().message());
+}
+
+void SnapshotSet::mark_leaving(const std::string& name) {
+  check_compared();
+  MutexLock lock(mutex_);
+  if (listed(name).leaving) return;
+  SetRecord next = record_;
+  next.find(name)->leaving = true;
+  replace(std::move(next), RecordFile::Reserve::use);
+}
+
+void SnapshotSet::set_layout(Layout layout) {
+  check_compared();
+  MutexLock lock(mutex_);
+  if (record_.layout == layout) return;
+  SetRecord next = record_;
+  next.layout = layout;
+  replace(std::move(next), RecordFile::Reserve::keep);
 }
 
 void SnapshotSet::set_invalid(const std::string& name, const std::string& reason) {

@@ -71,6 +71,7 @@ class SnapshotSet {
   /// The second ends when they are removed, or attached again as `found` will be.
   std::string origin_read_only_reason(const std::vector<std::string>& found = {}) const EXCLUDES(mutex_);
 
+  /// Each behind what it falls through to.
   std::vector<SnapshotRecord> snapshots() const EXCLUDES(mutex_);
   std::optional<SnapshotRecord> find(const std::string& name) const EXCLUDES(mutex_);
   /// Listed, not invalid, and without a COW file: an origin write could not be kept for them. With `force` they were
@@ -93,8 +94,10 @@ class SnapshotSet {
   PendingStore begin_create(const std::string& name, std::uint32_t chunk_sectors,
                             std::optional<std::uint64_t> cow_sectors = std::nullopt) EXCLUDES(mutex_);
   /// Takes the formatted store into the set. It is synced first. Returns the store's descriptor. `record.name` is
-  /// `store.name()`; its cow_sectors are taken from the store.
-  UniqueFd commit_create(PendingStore store, SnapshotRecord record) EXCLUDES(mutex_);
+  /// `store.name()`; its cow_sectors are taken from the store. The snapshots `above` fall through to it from then on,
+  /// and `layout` is the set's.
+  UniqueFd commit_create(PendingStore store, SnapshotRecord record, const std::vector<std::string>& above = {},
+                         std::optional<Layout> layout = std::nullopt) EXCLUDES(mutex_);
 
   /// Opens and locks the COW of a listed snapshot, for its whole life. Throws SetError when it is missing, not as long
   /// as recorded, no file or block device, or locked by somebody else.
@@ -118,8 +121,16 @@ class SnapshotSet {
   void add_attached(const std::vector<SnapshotRecord>& records) EXCLUDES(mutex_);
 
   /// Forgets a snapshot and removes its COW file; one that is attached in place is left untouched. Works on a full
-  /// disk.
-  void remove(const std::string& name) EXCLUDES(mutex_);
+  /// disk. What falls through to it falls through to its base: with `lose_it` it is refused while valid snapshots would
+  /// lose what they see of it; they have all of that with `have_theirs`.
+  enum class Dependants { lose_it, have_theirs };
+  void remove(const std::string& name, Dependants dependants = Dependants::lose_it) EXCLUDES(mutex_);
+  /// On return it is durable that the snapshot is to be removed as soon as its dependants have what they need of it.
+  void mark_leaving(const std::string& name) EXCLUDES(mutex_);
+
+  Layout layout() const EXCLUDES(mutex_);
+  /// How new snapshots are laid out from now on; durable.
+  void set_layout(Layout layout) EXCLUDES(mutex_);
 
   /// On return it is durable that the snapshot is invalid, whatever its COW header says. The first reason stays. Works
   /// on a full disk.

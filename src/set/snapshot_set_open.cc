@@ -221,6 +221,13 @@ void SnapshotSet::settle_missing(SetRecord& record, const SetOptions& options) {
       missing_.push_back(snapshot.name);
     }
   }
+  for (const auto& ordered : record.bases_first()) {
+    SnapshotRecord& snapshot = *record.find(ordered.name);
+    const SnapshotRecord* base = record.find(snapshot.base);
+    if (base == nullptr || !base->invalid || snapshot.invalid) continue;
+    snapshot.invalid = fmt::format("{}, which it falls through to, is invalid: {}", base->name, *base->invalid);
+    log::warning("snapshot {} falls through to {}: it is invalid, too", snapshot.name, base->name);
+  }
 }
 
 }  // namespace dmsnap

@@ -4,6 +4,7 @@
 #include <pthread.h>
 
 #include <algorithm>
+#include <cassert>
 #include <future>
 #include <iterator>
 #include <utility>
@@ -66,19 +67,20 @@ void Flusher::hurry() {
 
 void Flusher::add(View& view) {
   MutexLock lock(wave_mutex_);
-  views_.push_back(&view);
-}
-
-void Flusher::add(Snapshot& snapshot) {
-  MutexLock lock(wave_mutex_);
-  views_.push_back(&snapshot);
-  snapshots_.push_back(&snapshot);
+  // Right behind its base, so before all that may fall through to it later.
+  const auto base = std::ranges::find(views_, view.base());
+  views_.insert(base == views_.end() ? base : base + 1, &view);
 }
 
 void Flusher::remove(View& view) {
   MutexLock lock(wave_mutex_);
   std::erase(views_, &view);
-  std::erase_if(snapshots_, [&](const Snapshot* each) { return each == &view; });
+}
+
+void Flusher::rebase(Snapshot& snapshot, View& base) {
+  MutexLock lock(wave_mutex_);
+  assert(std::ranges::find(views_, &base) < std::ranges::find(views_, &snapshot));
+  snapshot.set_base(base);
 }
 
 bool Flusher::wait_for_work(const std::stop_token& stop, std::chrono::milliseconds idle) {
@@ -114,9 +116,7 @@ void Flusher::run_wave() {
 }
 
 void Flusher::settle(View& base) {
-  std::vector<Snapshot*> dependants;
-  std::ranges::copy_if(snapshots_, std::back_inserter(dependants), [&](Snapshot* s) { return &s->base() == &base; });
-  if (make_durable(dependants)) {
+  if (make_durable(base.dependants())) {
     base.finish_drain();
   } else {
     base.give_up_drain();

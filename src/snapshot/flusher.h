@@ -40,10 +40,12 @@ class Flusher {
   void note_commit();
   void hurry();
 
-  /// The views that waves work on; a base before what falls through to it. Waits for a wave under way.
+  /// The views that waves work on; a base before what falls through to it. Each waits for a wave under way.
   void add(View& view);
-  void add(Snapshot& snapshot);
   void remove(View& view);
+  /// Lets `snapshot` fall through to `base` from now on (Snapshot::set_base), which is added, and falls through to
+  /// nothing that falls through to the snapshot.
+  void rebase(Snapshot& snapshot, View& base);
 
   void run_wave();
 
@@ -75,7 +77,6 @@ class Flusher {
   /// Held during a wave; before mutex_.
   Mutex wave_mutex_;
   std::vector<View*> views_ GUARDED_BY(wave_mutex_);          // bases first
-  std::vector<Snapshot*> snapshots_ GUARDED_BY(wave_mutex_);  // those of views_ that are snapshots
   std::vector<Completed> completed_ GUARDED_BY(wave_mutex_);  // commits of the wave under way
 
   Mutex mutex_;

@@ -7,10 +7,8 @@
 
 namespace dmsnap {
 
-HeldWrites::HeldWrites(std::size_t capacity_bytes) : slots_(std::max<std::size_t>(capacity_bytes / block_bytes, 2)) {
-  free_.reserve(slots_.size());
-  for (std::size_t i = slots_.size(); i > 0; --i) free_.push_back(static_cast<std::uint32_t>(i - 1));
-}
+HeldWrites::HeldWrites(std::size_t capacity_bytes)
+    : capacity_(std::max<std::size_t>(capacity_bytes / block_bytes, 2)) {}
 
 /// visit(block, first sector inside the block, sectors, sectors from the start of the range)
 template <class Visit>
@@ -28,17 +26,19 @@ void HeldWrites::for_each_block(Extent range, Visit visit) {
 bool HeldWrites::has_room(Extent range) const {
   std::size_t needed = 0;
   for_each_block(range, [&](std::uint64_t block, auto, auto, auto) { needed += open_.contains(block) ? 0 : 1; });
-  return needed <= free_.size();
+  return needed <= capacity_ - used_slots_;
 }
 
 std::uint32_t HeldWrites::take_slot() {
-  assert(!free_.empty());
+  assert(used_slots_ < capacity_);
+  if (free_.empty()) {
+    free_.push_back(static_cast<std::uint32_t>(slots_.size()));
+    slots_.push_back({.bytes = std::make_unique_for_overwrite<std::byte[]>(block_bytes)});
+  }
   const std::uint32_t index = free_.back();
   free_.pop_back();
   ++used_slots_;
-  Slot& slot = slots_[index];
-  if (!slot.bytes) slot.bytes = std::make_unique_for_overwrite<std::byte[]>(block_bytes);
-  slot.filled = 0;
+  slots_[index].filled = 0;
   return index;
 }
 

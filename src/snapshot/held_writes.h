@@ -26,7 +26,7 @@ class HeldWrites {
   explicit HeldWrites(std::size_t capacity_bytes);
 
   /// Largest write that always fits into an empty buffer, in bytes.
-  std::size_t capacity_bytes() const { return slots_.size() * block_bytes; }
+  std::size_t capacity_bytes() const { return capacity_ * block_bytes; }
   std::size_t held_bytes() const { return used_slots_ * block_bytes; }
   bool empty() const { return used_slots_ == 0; }
 
@@ -61,7 +61,8 @@ class HeldWrites {
   template <class Visit>
   static void for_each_block(Extent range, Visit visit);
 
-  std::vector<Slot> slots_;
+  std::size_t capacity_;     // in blocks
+  std::vector<Slot> slots_;  // as many as were ever used at once
   std::vector<std::uint32_t> free_;
   std::size_t used_slots_ = 0;
   Generation open_;

@@ -14,10 +14,13 @@ class Origin final : public View {
       : View(flusher, held_capacity_bytes), device_(device) {}
 
   std::uint64_t sectors() const override { return device_.sectors(); }
+  View* base() const override { return nullptr; }
   Outcome read_settled(Sector from, std::span<std::byte> to, Wait wait) override {
     return wait == Wait::no ? device_.try_read(from, to) : device_.read(from, to);
   }
   Outcome write_settled(Sector to, std::span<const std::byte> data, Wait) override { return device_.write(to, data); }
+  std::error_code expect_write(Extent) override { return {}; }
+  std::error_code write_held(Sector to, std::span<const std::byte> data) override { return device_.write(to, data); }
   std::error_code sync() override { return device_.flush(); }
 
  private:

@@ -16,12 +16,12 @@ namespace dmsnap {
 
 Snapshot::Snapshot(View& base, BlockDevice& cow, ExceptionStore& store, Flusher& flusher, Options options)
     : View(flusher, options.held_capacity_bytes),
-      base_(base),
       cow_(cow),
       store_(store),
       flusher_(flusher),
       options_(std::move(options)),
-      sectors_(base.sectors()) {
+      sectors_(base.sectors()),
+      base_(&base) {
   ExceptionTable table;
   const bool valid = load_exceptions(store_, sectors_, table);
   WriteLock lock(mutex_);
@@ -38,6 +38,10 @@ Extent Snapshot::extent_of(Chunk first, std::uint64_t chunks) const {
   return {begin, std::min(geometry().sectors_of(chunks), Sector(sectors_) - begin)};
 }
 
+Chunk Snapshot::end_of(Extent range) const {
+  return geometry().chunk_end({range.first, std::min(range.end(), Sector(sectors_)) - range.first});
+}
+
 std::error_code Snapshot::unusable(Use use) const {
   if (state_ == SnapshotState::invalid) return Error::snapshot_invalid;
   if (state_ == SnapshotState::overflowed && use == Use::write) return Error::snapshot_overflowed;
@@ -51,14 +55,24 @@ Result<Snapshot::Lookup> Snapshot::look_up(Sector from, std::uint64_t sectors, U
   if (const auto error = unusable(use)) return failure(error);
   const auto span = table_.find(first, g.chunk_end({from, sectors}) - first);
   const std::uint64_t offset = g.offset_in_chunk(from);
-  Lookup found{.sectors = std::min(sectors, g.sectors_of(span.length) - offset)};
+  Lookup found{.sectors = std::min(sectors, g.sectors_of(span.length) - offset), .base = base_};
   if (span.copied) found.copy = g.first_sector(span.copy) + offset;
   return found;
 }
 
-bool Snapshot::still_gap(Extent range) const {
+bool Snapshot::still_gap(Extent range, const View* base) const {
   const auto found = look_up(range.first, range.sectors, Use::read);
-  return found && !found->copy && found->sectors == range.sectors;
+  return found && !found->copy && found->sectors == range.sectors && found->base == base;
+}
+
+View* Snapshot::base() const {
+  ReadLock lock(mutex_);
+  return base_;
+}
+
+void Snapshot::set_base(View& base) {
+  WriteLock lock(mutex_);
+  base_ = &base;
 }
 
 Outcome Snapshot::read_settled(Sector from, std::span<std::byte> to, Wait wait) {
@@ -70,10 +84,10 @@ Outcome Snapshot::read_settled(Sector from, std::span<std::byte> to, Wait wait) 
     if (found->copy) {
       outcome = wait == Wait::no ? cow_.try_read(*found->copy, part) : cow_.read(*found->copy, part);
     } else {
-      outcome = base_.read_settled(from, part, wait);
+      outcome = found->base->read_settled(from, part, wait);
     }
     if (!outcome || *outcome) return outcome;
-    if (!found->copy && !still_gap({from, found->sectors})) continue;
+    if (!found->copy && !still_gap({from, found->sectors}, found->base)) continue;
     from += found->sectors;
     to = to.subspan(part.size());
   }
@@ -81,13 +95,33 @@ Outcome Snapshot::read_settled(Sector from, std::span<std::byte> to, Wait wait) 
 }
 
 Outcome Snapshot::write_settled(Sector to, std::span<const std::byte> data, Wait wait) {
+  return write_as(Use::write, to, data, wait);
+}
+
+/// One that has overflowed since took the room for this before.
+std::error_code Snapshot::write_held(Sector to, std::span<const std::byte> data) {
+  return *write_as(Use::keep, to, data, Wait::yes);
+}
+
+std::error_code Snapshot::expect_write(Extent range) {
+  if (!options_.writable) return errc(std::errc::read_only_file_system);
+  std::error_code why;
+  {
+    WriteLock lock(mutex_);
+    if (const auto error = unusable(Use::write)) return error;
+    why = take_room(range);
+  }
+  return why ? no_room_for_writer(why) : why;
+}
+
+Outcome Snapshot::write_as(Use use, Sector to, std::span<const std::byte> data, Wait wait) {
   if (!options_.writable) return errc(std::errc::read_only_file_system);
   while (!data.empty()) {
-    const auto found = look_up(to, data.size() / sector_bytes, Use::write);
+    const auto found = look_up(to, data.size() / sector_bytes, use);
     if (!found) return found.error();
     const auto part = data.first(found->sectors * sector_bytes);
     std::uint64_t written = found->sectors;
-    const Outcome outcome = found->copy ? cow_.write(*found->copy, part) : write_new(to, part, wait, written);
+    const Outcome outcome = found->copy ? cow_.write(*found->copy, part) : write_new(use, to, part, wait, written);
     if (!outcome || *outcome) return outcome;
     cow_dirty_.store(true, std::memory_order_release);
     to += written;
@@ -96,7 +130,7 @@ Outcome Snapshot::write_settled(Sector to, std::span<const std::byte> data, Wait
   return std::error_code();
 }
 
-Outcome Snapshot::write_new(Sector to, std::span<const std::byte> data, Wait wait, std::uint64_t& written) {
+Outcome Snapshot::write_new(Use use, Sector to, std::span<const std::byte> data, Wait wait, std::uint64_t& written) {
   static thread_local std::vector<std::byte> assembled;
   const ChunkGeometry g = geometry();
   const Extent range{to, data.size() / sector_bytes};
@@ -105,18 +139,19 @@ Outcome Snapshot::write_new(Sector to, std::span<const std::byte> data, Wait wai
       std::min(g.chunk_end(range) - first, std::max<std::uint64_t>(copy_bytes / g.chunk_bytes(), 1));
   const Extent region = extent_of(first, chunks);
   const bool whole = region.first == to && region.end() <= range.end();
+  View* const base = this->base();
   written = 0;
 
   if (!whole) {
     // Read before the claim, so that nobody waits for it: the base keeps these chunks as they are until it is claimed.
     assembled.resize(region.sectors * sector_bytes);
-    const Outcome edges = read_edges(region, range, assembled, wait);
+    const Outcome edges = read_edges(*base, region, range, assembled, wait);
     if (!edges || *edges) return edges ? publish({.first = first, .copies = {}}, *edges) : edges;
     const std::uint64_t offset = (to - region.first) * sector_bytes;
     std::memcpy(assembled.data() + offset, data.data(), std::min<std::size_t>(data.size(), assembled.size() - offset));
   }
   CowRun claimed;
-  const Outcome outcome = claim(first, chunks, Use::write, wait, claimed);
+  const Outcome outcome = claim(first, chunks, use, base, wait, claimed);
   if (outcome && (*outcome == Error::store_full || *outcome == Error::disk_full)) return no_room_for_writer(*outcome);
   if (!outcome || *outcome || claimed.length == 0) return outcome;
 
@@ -127,15 +162,15 @@ Outcome Snapshot::write_new(Sector to, std::span<const std::byte> data, Wait wai
   return publish({.first = first, .copies = claimed}, error);
 }
 
-Outcome Snapshot::read_edges(Extent region, Extent data, std::span<std::byte> assembled, Wait wait) {
+Outcome Snapshot::read_edges(View& base, Extent region, Extent data, std::span<std::byte> assembled, Wait wait) {
   if (region.first < data.first) {
     const auto head = assembled.first((data.first - region.first) * sector_bytes);
-    const Outcome outcome = base_.read_settled(region.first, head, wait);
+    const Outcome outcome = base.read_settled(region.first, head, wait);
     if (!outcome || *outcome) return outcome;
   }
   if (data.end() < region.end()) {
     const auto tail = assembled.last((region.end() - data.end()) * sector_bytes);
-    return base_.read_settled(data.end(), tail, wait);
+    return base.read_settled(data.end(), tail, wait);
   }
   return std::error_code();
 }
@@ -143,6 +178,16 @@ Outcome Snapshot::read_edges(Extent region, Extent data, std::span<std::byte> as
 bool Snapshot::pending(Chunk chunk) const {
   return std::ranges::any_of(pending_,
                              [&](const Region& r) { return r.first <= chunk && chunk < r.first + r.copies.length; });
+}
+
+std::uint64_t Snapshot::pending_among(Chunk first, std::uint64_t chunks) const {
+  std::uint64_t count = 0;
+  for (const Region& region : pending_) {
+    const Chunk begin = std::max(region.first, first);
+    const Chunk end = std::min(region.first + region.copies.length, first + chunks);
+    if (begin < end) count += end - begin;
+  }
+  return count;
 }
 
 std::uint64_t Snapshot::free_gap(Chunk first, std::uint64_t at_most) const {
@@ -155,11 +200,12 @@ std::uint64_t Snapshot::free_gap(Chunk first, std::uint64_t at_most) const {
   return length;
 }
 
-Outcome Snapshot::claim(Chunk first, std::uint64_t at_most, Use use, Wait wait, CowRun& claimed) {
+Outcome Snapshot::claim(Chunk first, std::uint64_t at_most, Use use, const View* base, Wait wait, CowRun& claimed) {
   WriteLock lock(mutex_);
   if (wait == Wait::no && pending(first)) return std::nullopt;
   pending_changed_.wait(mutex_, [&]() NO_THREAD_SAFETY_ANALYSIS { return !pending(first); });
   if (const auto error = unusable(use)) return error;
+  if (base != base_) return std::error_code();
   const std::uint64_t gap = free_gap(first, at_most);
   if (gap == 0) return std::error_code();
   const std::uint64_t affordable = chunks_with_room(first, gap);
@@ -179,7 +225,7 @@ std::uint64_t Snapshot::expected_among(Chunk first, std::uint64_t chunks) const 
 }
 
 std::uint64_t Snapshot::chunks_with_room(Chunk first, std::uint64_t at_most) const {
-  std::uint64_t spare = store_.available() - expected_.size();
+  std::uint64_t spare = store_.available() - expected_.size() - promised_;
   std::uint64_t chunks = 0;
   for (auto expected = expected_.lower_bound(first.value()); chunks < at_most; ++chunks) {
     if (expected != expected_.end() && *expected == first.value() + chunks) {
@@ -193,7 +239,7 @@ std::uint64_t Snapshot::chunks_with_room(Chunk first, std::uint64_t at_most) con
 
 bool Snapshot::make_room(std::uint64_t chunks) {
   constexpr std::uint64_t step_sectors = (64 << 20) / sector_bytes;
-  const Sector needed = store_.reach(expected_.size() + chunks);
+  const Sector needed = store_.reach(expected_.size() + promised_ + chunks);
   if (needed <= reserved_end_) return true;
   const std::uint64_t step = std::min(step_sectors, cow_.available_bytes() / 16 / sector_bytes);
   const Sector wished = std::min(std::max(needed, reserved_end_ + step), Sector(cow_.sectors()));

@@ -45,8 +45,13 @@ class Snapshot final : public View {
   std::uint64_t sectors() const override { return sectors_; }
   Outcome read_settled(Sector from, std::span<std::byte> to, Wait wait) override;
   Outcome write_settled(Sector to, std::span<const std::byte> data, Wait wait) override;
+  std::error_code expect_write(Extent range) override;
+  std::error_code write_held(Sector to, std::span<const std::byte> data) override;
   std::error_code sync() override;
-  const View& base() const { return base_; }
+  View* base() const override;
+  /// Through Flusher::rebase(): from now on what it has no exception for is read from `base`, which shows the same
+  /// there and tells this snapshot before it changes (View::attach).
+  void set_base(View& base);
 
   /// Whether the base may overwrite the range: every chunk of it has a durable exception, or this snapshot is invalid.
   bool has_durably(Extent range) const;
@@ -54,8 +59,26 @@ class Snapshot final : public View {
   /// room the snapshot becomes invalid, durably, and that is no error. An error: it could not be made so.
   [[nodiscard]] std::error_code expect_copy(Extent range);
 
+  // For handing on what another snapshot has (handing_on.h).
+
+  /// Where it has exceptions, from `from` on, ascending: about `at_most` sectors of them. `reached`: how far it looked,
+  /// at least to the end of the last, sectors() when there are no more.
+  std::vector<Extent> exceptions(Sector from, std::uint64_t at_most, Sector& reached) const;
+  /// How many chunks that the range touches have no exception and expect none; `end` is that of the last of them all.
+  std::uint64_t lacking(Extent range, Sector& end) const;
+  /// Takes room for `chunks` that expect_handed_on() will name. Error::store_full, Error::disk_full: there is none.
+  [[nodiscard]] std::error_code promise_room(std::uint64_t chunks);
+  void release_promise();
+  /// The next wave copies the chunks that the range touches and that have no exception. An error: no room, also without
+  /// what was promised.
+  [[nodiscard]] std::error_code expect_handed_on(Extent range);
+
   /// Gives the space back that was taken ahead for copies; not while anything is expected. Without effect on content.
   void release_room();
+
+  /// Makes it invalid, durably, for `reason`, and before that everything that falls through to it. Nothing when it is
+  /// already. Final. With what could not be made durable, see unrecorded().
+  void invalidate(const std::string& reason) EXCLUDES(mutex_);
 
   SnapshotState state() const;
   /// Why it is not active; empty when it is.
@@ -90,40 +113,49 @@ class Snapshot final : public View {
   struct Lookup {
     std::uint64_t sectors = 0;
     std::optional<Sector> copy{};  // where in the COW device
+    View* base = nullptr;          // where to read it without
   };
 
   enum class Use { read, write, keep };
 
   ChunkGeometry geometry() const { return store_.geometry(); }
   Extent extent_of(Chunk first, std::uint64_t chunks) const;
+  /// The end of the chunks that the range touches inside the view.
+  Chunk end_of(Extent range) const;
   Result<Lookup> look_up(Sector from, std::uint64_t sectors, Use use) const EXCLUDES(mutex_);
   std::error_code unusable(Use use) const REQUIRES_SHARED(mutex_);
-  bool still_gap(Extent range) const EXCLUDES(mutex_);
+  /// Whether what was read from `base` is the snapshot's: it falls through to it still.
+  bool still_gap(Extent range, const View* base) const EXCLUDES(mutex_);
+
+  Outcome write_as(Use use, Sector to, std::span<const std::byte> data, Wait wait);
 
   /// Writes to chunks that have no exception; `written` tells how many sectors, none when one has come up meanwhile.
-  Outcome write_new(Sector to, std::span<const std::byte> data, Wait wait, std::uint64_t& written);
-  /// Reads from the base what `data` leaves of the region, into their places in `assembled`.
-  Outcome read_edges(Extent region, Extent data, std::span<std::byte> assembled, Wait wait);
-  /// Takes COW chunks for the gap that begins at `first` and marks it as pending. An empty run: it is no gap any more.
+  Outcome write_new(Use use, Sector to, std::span<const std::byte> data, Wait wait, std::uint64_t& written);
+  /// Reads from `base` what `data` leaves of the region, into their places in `assembled`.
+  static Outcome read_edges(View& base, Extent region, Extent data, std::span<std::byte> assembled, Wait wait);
+  /// Takes COW chunks for the gap that begins at `first` and marks it as pending. An empty run: it is no gap any more,
+  /// or does not fall through to `base` any more.
   /// Error::store_full, Error::disk_full: there is no room.
-  Outcome claim(Chunk first, std::uint64_t at_most, Use use, Wait wait, CowRun& claimed) EXCLUDES(mutex_);
+  Outcome claim(Chunk first, std::uint64_t at_most, Use use, const View* base, Wait wait, CowRun& claimed)
+      EXCLUDES(mutex_);
   /// Chunks from `first` that have neither an exception nor one in the making.
   std::uint64_t free_gap(Chunk first, std::uint64_t at_most) const REQUIRES_SHARED(mutex_);
   bool pending(Chunk chunk) const REQUIRES_SHARED(mutex_);
+  std::uint64_t pending_among(Chunk first, std::uint64_t chunks) const REQUIRES_SHARED(mutex_);
   /// How many chunks from `first` may be claimed: for the expected ones room is taken, and what others expect is not
   /// spare.
   std::uint64_t chunks_with_room(Chunk first, std::uint64_t at_most) const REQUIRES_SHARED(mutex_);
   std::uint64_t expected_among(Chunk first, std::uint64_t chunks) const REQUIRES_SHARED(mutex_);
   /// Takes blocks for `chunks` more than are expected.
   bool make_room(std::uint64_t chunks) REQUIRES(mutex_);
+  /// Takes room for the copies of the chunks that have none, which are expected from then on. Error::store_full,
+  /// Error::disk_full: there is none, and nothing is changed.
+  std::error_code take_room(Extent range) REQUIRES(mutex_);
   /// Ends what claim() began: the region is an exception from now on, or the snapshot becomes invalid.
   std::error_code publish(const Region& region, std::error_code copied);
   std::error_code copy_region(const Region& region);
   std::error_code no_room_for_writer(std::error_code why);
 
-  void invalidate(const std::string& reason) EXCLUDES(mutex_);
-
-  View& base_;
   BlockDevice& cow_;
   ExceptionStore& store_;
   Flusher& flusher_;
@@ -131,9 +163,11 @@ class Snapshot final : public View {
   const std::uint64_t sectors_;
 
   mutable SharedMutex mutex_;
+  View* base_ GUARDED_BY(mutex_);
   ExceptionTable table_ GUARDED_BY(mutex_);
   std::vector<Region> pending_ GUARDED_BY(mutex_);              // being copied or written: a few at a time
   absl::btree_set<std::uint64_t> expected_ GUARDED_BY(mutex_);  // chunks to copy in the next wave; room is taken
+  std::uint64_t promised_ GUARDED_BY(mutex_) = 0;               // chunks beside these for which room is taken
   SnapshotState state_ GUARDED_BY(mutex_) = SnapshotState::active;
   std::string reason_ GUARDED_BY(mutex_);
   std::error_code unrecorded_ GUARDED_BY(mutex_);

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 #include <vector>
 
 #include "dmsnap/error.h"
@@ -15,7 +16,7 @@ bool Snapshot::has_durably(Extent range) const {
   ReadLock lock(mutex_);
   if (state_ == SnapshotState::invalid) return !unrecorded_;
   if (range.first >= Sector(sectors_)) return true;
-  const Chunk end = g.chunk_end({range.first, std::min(range.end(), Sector(sectors_)) - range.first});
+  const Chunk end = end_of(range);
   for (Chunk at = g.chunk_of(range.first); at < end;) {
     const auto span = table_.find(at, end - at);
     if (!span.copied || !store_.durable(span.copy + span.length - 1)) return false;
@@ -25,27 +26,90 @@ bool Snapshot::has_durably(Extent range) const {
 }
 
 std::error_code Snapshot::expect_copy(Extent range) {
-  const ChunkGeometry g = geometry();
-  std::error_code why = Error::store_full;
+  std::error_code why;
   {
     WriteLock lock(mutex_);
     if (state_ == SnapshotState::invalid) return unrecorded_;
-    if (range.first >= Sector(sectors_)) return {};
-    const Chunk end = g.chunk_end({range.first, std::min(range.end(), Sector(sectors_)) - range.first});
-    std::vector<std::uint64_t> added;
-    for (Chunk at = g.chunk_of(range.first); at < end; at += 1) {
-      if (free_gap(at, 1) == 1 && !expected_.contains(at.value())) added.push_back(at.value());
-    }
-    const std::uint64_t needed = expected_.size() + added.size();
-    const bool has_chunks = store_.available() >= needed;
-    if (added.empty() || (has_chunks && make_room(added.size()))) {
-      expected_.insert(added.begin(), added.end());
-      return {};
-    }
-    if (has_chunks) why = Error::disk_full;
+    why = take_room(range);
   }
+  if (!why) return {};
   invalidate(why.message() + ", and the origin was written");
   return unrecorded();
+}
+
+std::error_code Snapshot::take_room(Extent range) {
+  const ChunkGeometry g = geometry();
+  if (range.first >= Sector(sectors_)) return {};
+  const Chunk end = end_of(range);
+  std::vector<std::uint64_t> added;
+  for (Chunk at = g.chunk_of(range.first); at < end; at += 1) {
+    if (free_gap(at, 1) == 1 && !expected_.contains(at.value())) added.push_back(at.value());
+  }
+  if (added.empty()) return {};
+  if (store_.available() < expected_.size() + promised_ + added.size()) return Error::store_full;
+  if (!make_room(added.size())) return Error::disk_full;
+  expected_.insert(added.begin(), added.end());
+  return {};
+}
+
+std::vector<Extent> Snapshot::exceptions(Sector from, std::uint64_t at_most, Sector& reached) const {
+  const ChunkGeometry g = geometry();
+  std::vector<Extent> found;
+  ReadLock lock(mutex_);
+  const Chunk end = g.chunk_end({Sector(0), sectors_});
+  std::uint64_t sectors = 0;
+  Chunk at = g.chunk_of(from);
+  while (at < end && sectors < at_most) {
+    const auto span = table_.find(at, std::min<std::uint64_t>(end - at, ExceptionTable::max_run));
+    if (span.copied) {
+      const std::uint64_t room = std::max<std::uint64_t>((at_most - sectors) / g.chunk_sectors(), 1);
+      found.push_back(extent_of(at, std::min(span.length, room)));
+      sectors += found.back().sectors;
+      at += std::min(span.length, room);
+    } else {
+      at += span.length;
+    }
+  }
+  reached = at < end ? g.first_sector(at) : Sector(sectors_);
+  return found;
+}
+
+std::uint64_t Snapshot::lacking(Extent range, Sector& end) const {
+  ReadLock lock(mutex_);
+  if (state_ == SnapshotState::invalid || range.first >= Sector(sectors_)) return 0;
+  std::uint64_t chunks = 0;
+  const Chunk last = end_of(range);
+  for (Chunk at = geometry().chunk_of(range.first); at < last;) {
+    const auto span = table_.find(at, last - at);
+    if (!span.copied) chunks += span.length - expected_among(at, span.length) - pending_among(at, span.length);
+    at += span.length;
+  }
+  end = geometry().first_sector(last);
+  return chunks;
+}
+
+std::error_code Snapshot::promise_room(std::uint64_t chunks) {
+  WriteLock lock(mutex_);
+  if (state_ == SnapshotState::invalid) return {};
+  if (store_.available() < expected_.size() + promised_ + chunks) return Error::store_full;
+  if (!make_room(chunks)) return Error::disk_full;
+  promised_ += chunks;
+  return {};
+}
+
+void Snapshot::release_promise() {
+  WriteLock lock(mutex_);
+  promised_ = 0;
+}
+
+std::error_code Snapshot::expect_handed_on(Extent range) {
+  WriteLock lock(mutex_);
+  if (state_ == SnapshotState::invalid) return {};
+  const std::uint64_t promised = std::exchange(promised_, 0);
+  const std::uint64_t before = expected_.size();
+  const std::error_code error = take_room(range);
+  promised_ = promised - std::min(promised, expected_.size() - before);
+  return error;
 }
 
 void Snapshot::copy_expected() {
@@ -63,7 +127,7 @@ void Snapshot::copy_expected() {
       }
     }
     CowRun claimed;
-    const Outcome outcome = claim(first, count, Use::keep, Wait::yes, claimed);
+    const Outcome outcome = claim(first, count, Use::keep, base(), Wait::yes, claimed);
     if (*outcome) {
       invalidate(fmt::format("no COW chunk for chunk {}: {}", first.value(), outcome->message()));
       return;
@@ -81,12 +145,13 @@ void Snapshot::copy_expected() {
 std::error_code Snapshot::copy_region(const Region& region) {
   static thread_local std::vector<std::byte> buffer;
   buffer.resize(copy_bytes);
+  View& from = *base();
   Extent left = extent_of(region.first, region.copies.length);
   Sector to = geometry().first_sector(region.copies.first);
   while (left.sectors > 0) {
     const std::uint64_t sectors = std::min<std::uint64_t>(left.sectors, buffer.size() / sector_bytes);
     const auto bytes = std::span(buffer).first(sectors * sector_bytes);
-    if (const Outcome error = base_.read_settled(left.first, bytes, Wait::yes); *error) return *error;
+    if (const Outcome error = from.read_settled(left.first, bytes, Wait::yes); *error) return *error;
     if (const auto error = cow_.write(to, bytes)) return error;
     left = {left.first + sectors, left.sectors - sectors};
     to += sectors;

@@ -10,8 +10,10 @@ void Snapshot::invalidate(const std::string& reason) {
   {
     MutexLock one_at_a_time(invalidation_);
     if (state() == SnapshotState::invalid) return;
+    const std::error_code above = invalidate_dependants("what it falls through to is invalid: " + reason);
     std::error_code error = store_.drop();
     if (error && options_.record_invalid) error = options_.record_invalid(reason);
+    if (!error) error = above;
     WriteLock lock(mutex_);
     state_ = SnapshotState::invalid;
     reason_ = reason;

@@ -81,6 +81,7 @@ bool View::lost(Extent range) const {
 
 Outcome View::hold(Sector to, std::span<const std::byte> data, Wait wait) {
   const Extent range{to, data.size() / sector_bytes};
+  if (const auto error = expect_write(range)) return error;
   // Room for the copies is taken before the write is acknowledged: what is full is decided here, not on the flush
   // thread.
   for (Snapshot* dependant : dependants_) {
@@ -117,9 +118,34 @@ std::error_code View::quiesced(const std::function<std::error_code()>& change) {
   return change();
 }
 
+void View::attach(Snapshot& dependant) {
+  MutexLock lock(dependants_mutex_);
+  dependants_.push_back(&dependant);
+}
+
 void View::detach(Snapshot& dependant) {
   WriteLock gate(gate_);
+  release(dependant);
+}
+
+void View::release(Snapshot& dependant) {
+  MutexLock lock(dependants_mutex_);
   std::erase(dependants_, &dependant);
+}
+
+std::vector<Snapshot*> View::dependants() const {
+  MutexLock lock(dependants_mutex_);
+  return dependants_;
+}
+
+std::error_code View::invalidate_dependants(const std::string& reason) {
+  std::error_code outcome;
+  MutexLock lock(dependants_mutex_);
+  for (Snapshot* dependant : dependants_) {
+    dependant->invalidate(reason);
+    if (const auto error = dependant->unrecorded()) outcome = error;
+  }
+  return outcome;
 }
 
 void View::begin_drain() {
@@ -131,8 +157,7 @@ void View::begin_drain() {
 std::vector<Extent> View::put_in_place() NO_THREAD_SAFETY_ANALYSIS {
   std::vector<Extent> refused;
   held_.for_each_draining([&](Sector to, std::span<const std::byte> data) {
-    const Outcome outcome = write_settled(to, data, Wait::yes);
-    if (!outcome || *outcome) refused.push_back({to, data.size() / sector_bytes});
+    if (write_held(to, data)) refused.push_back({to, data.size() / sector_bytes});
   });
   return refused;
 }

@@ -6,6 +6,7 @@
 #include <functional>
 #include <optional>
 #include <span>
+#include <string>
 #include <system_error>
 #include <vector>
 
@@ -37,6 +38,8 @@ class View {
   View& operator=(const View&) = delete;
 
   virtual std::uint64_t sectors() const = 0;
+  /// What it falls through to; null for the origin.
+  virtual View* base() const = 0;
 
   /// What the view's users read: what was written last, held or not. The range lies inside the view.
   [[nodiscard]] Outcome read(Sector from, std::span<std::byte> to, Wait wait);
@@ -48,6 +51,11 @@ class View {
   [[nodiscard]] virtual Outcome read_settled(Sector from, std::span<std::byte> to, Wait wait) = 0;
   /// Writes past the dependants: for data that every one of them has a durable copy under.
   [[nodiscard]] virtual Outcome write_settled(Sector to, std::span<const std::byte> data, Wait wait) = 0;
+  /// The view is about to hold a write to the range: takes what room it will need of its own. An error refuses the
+  /// write.
+  [[nodiscard]] virtual std::error_code expect_write(Extent range) = 0;
+  /// write_settled() of what was held, for which expect_write() took the room. Waits.
+  [[nodiscard]] virtual std::error_code write_held(Sector to, std::span<const std::byte> data) = 0;
   /// Returns once every completed write_settled() is on stable storage.
   [[nodiscard]] virtual std::error_code sync() = 0;
 
@@ -56,10 +64,15 @@ class View {
   /// Runs `change` while no write is under way and nothing is held: everything written before is durable in the view's
   /// own file. For taking a snapshot. Not from the flush thread.
   [[nodiscard]] std::error_code quiesced(const std::function<std::error_code()>& change) EXCLUDES(gate_);
-  /// Inside quiesced() only.
-  void attach(Snapshot& dependant) NO_THREAD_SAFETY_ANALYSIS { dependants_.push_back(&dependant); }
-  /// Lets a dependant go: writes wait for it no longer. Blocks while a write is under way.
+  /// Inside quiesced() only, or before anybody else knows the view.
+  void attach(Snapshot& dependant);
+  /// detach(), inside quiesced().
+  void release(Snapshot& dependant) EXCLUDES(dependants_mutex_);
+  /// Lets a dependant go: writes wait for it no longer. Blocks while a write is under way, and while the dependants are
+  /// made invalid.
   void detach(Snapshot& dependant) EXCLUDES(gate_);
+  /// Those that a change of the view waits for.
+  std::vector<Snapshot*> dependants() const EXCLUDES(dependants_mutex_);
 
   // The flush thread's part.
 
@@ -71,6 +84,11 @@ class View {
   void give_up_drain();
   /// What a flush of this view must answer beside sync()'s outcome.
   std::error_code sticky_error() const;
+
+ protected:
+  /// Makes everything that falls through to the view invalid, durably, the farthest first. An error: that one could not
+  /// be made so.
+  std::error_code invalidate_dependants(const std::string& reason) EXCLUDES(dependants_mutex_);
 
  private:
   Outcome write_inside_gate(Sector to, std::span<const std::byte> data, Wait wait) REQUIRES_SHARED(gate_);
@@ -85,7 +103,10 @@ class View {
 
   /// Shared by writes, exclusive for quiesced(). Taken before held_mutex_.
   SharedMutex gate_;
-  std::vector<Snapshot*> dependants_ GUARDED_BY(gate_);
+  /// Changes under gate_ and dependants_mutex_, so that either is enough to look. The mutex is held while dependants
+  /// are made invalid: a base's before its dependants'.
+  std::vector<Snapshot*> dependants_;
+  mutable Mutex dependants_mutex_;
 
   mutable Mutex held_mutex_;
   CondVar room_;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "cli/transport_argument.h"
+#include "cli/word_arguments.h"
 
 #include <gtest/gtest.h>
 
@@ -28,6 +28,12 @@ TEST(TransportArgument, anything_else_is_refused_with_the_words_that_there_are) 
       EXPECT_EQ(why.what(), "--transport '" + std::string(text) + "': use auto, dev-fuse or io_uring");
     }
   }
+}
+
+TEST(LayoutArgument, two_words_are_known_and_told) {
+  EXPECT_EQ(layout_argument("independent"), Layout::independent);
+  EXPECT_EQ(layout_argument("chained"), Layout::chained);
+  EXPECT_THROW(layout_argument("chain"), UsageError);
 }
 
 }  // namespace

@@ -5,6 +5,8 @@
 #include <gtest/gtest.h>
 
 #include <cstdlib>
+#include <functional>
+#include <list>
 #include <random>
 #include <set>
 #include <vector>
@@ -85,10 +87,11 @@ class CutRun {
   std::uint64_t cuts() const { return cuts_; }
 
   void operation() {
-    switch (random_() % 12) {
+    switch (random_() % 13) {
       case 0: return flush(rig_->origin_file(), *origin_allowed_);
       case 1: return rig_->flusher().run_wave();
-      case 2: return taken_.size() < 3 ? create() : flush_snapshot();
+      case 2: return taken_.size() < 4 ? create() : flush_snapshot();
+      case 12: return random_() % 4 ? flush_snapshot() : remove();
       case 3:
       case 4:
       case 5: return write_snapshot();
@@ -102,7 +105,8 @@ class CutRun {
     RigSnapshot* open;
     std::unique_ptr<Allowed> allowed;
     std::string type;
-    bool may_be_full;
+    bool may_be_full;  // its COW device, or that of one it fell through to
+    Taken* base;       // null: the origin
   };
 
   void maybe_cut() {
@@ -121,13 +125,21 @@ class CutRun {
     const auto origin = origin_->after(random_() % 2 ? cut : other, random_);
     Rig again(*origin, origin->sectors() * sector_bytes);
     origin_allowed_->check(again.origin_file(), "origin");
+    verify_above(nullptr, again, again.origin(), [&] { return random_() % 2 ? cut : other; });
+  }
+
+  void verify_above(const Taken* base, Rig& again, View& below, const std::function<CrashingDevice::Cut()>& cut) {
     for (const Taken& one : taken_) {
-      auto& opened = again.add(one.cow->after(random_() % 2 ? cut : other, random_), one.type, {.must_exist = true});
+      if (one.base != base) continue;
+      auto& opened = again.add(one.cow->after(cut(), random_), one.type, {.must_exist = true}, {}, &below);
       if (opened.view->state() == SnapshotState::invalid) {
         EXPECT_TRUE(one.may_be_full) << "invalid without a reason";
       } else {
+        const auto* snapshot = dynamic_cast<const Snapshot*>(&below);
+        EXPECT_FALSE(snapshot && snapshot->state() == SnapshotState::invalid) << "what it falls through to is invalid";
         one.allowed->check(*opened.file, "snapshot");
       }
+      verify_above(&one, again, *opened.view, cut);
     }
   }
 
@@ -155,12 +167,46 @@ class CutRun {
     auto* cow = device.get();
     const std::string type = random_() % 2 ? "P" : "PO";
     cow->moment = [this, cow, &type, chunk] { verify_half_made(*cow, type, chunk); };
-    auto& opened = rig_->add(std::move(device), type, {.chunk_sectors = chunk});
-    // What the snapshot shows is what the origin had when it was taken, and that is durable.
-    origin_allowed_->flushed();
-    taken_.push_back({cow, &opened, std::make_unique<Allowed>(origin_allowed_->latest()), type, small});
+    Taken* base = taken_.empty() || random_() % 2 ? nullptr : &any();
+    if (base && (base->may_be_full || base->open->view->state() != SnapshotState::active)) base = nullptr;
+    const bool chained = !base && random_() % 2;
+    auto& opened = chained ? rig_->add_chained(std::move(device), type, {.chunk_sectors = chunk})
+                           : rig_->add(std::move(device), type, {.chunk_sectors = chunk}, {},
+                                       base ? base->open->view.get() : nullptr);
+    // What the snapshot shows is what its base had when it was taken, and that is durable.
+    Allowed& below = base ? *base->allowed : *origin_allowed_;
+    below.flushed();
+    auto& added =
+        taken_.emplace_back(Taken{cow, &opened, std::make_unique<Allowed>(below.latest()), type, small, base});
+    for (Taken& each : taken_) {
+      if (!chained || &each == &added) continue;
+      each.may_be_full |= small;
+      if (!each.base) each.base = &added;
+    }
     cow->moment = [this] { maybe_cut(); };
   }
+
+  void remove() {
+    if (taken_.empty()) return;
+    Taken& gone = any();
+    gone.cow->moment = [this] { maybe_cut(); };
+    HandingOn handing(*gone.open->view, rig_->flusher());
+    if (handing.take_room()) return;
+    for (auto whole = handing.copy_some(); !whole || !*whole; whole = handing.copy_some()) {
+      if (!whole) return;
+    }
+    if (handing.finish()) return;
+    // The list of the set says so, durably, before they are let go.
+    for (Taken& each : taken_) {
+      if (each.base == &gone) each.base = gone.base;
+    }
+    RigSnapshot& open = *gone.open;
+    taken_.remove_if([&](const Taken& each) { return &each == &gone; });
+    handing.let_go();
+    rig_->close(open);
+  }
+
+  Taken& any() { return *std::next(taken_.begin(), static_cast<std::ptrdiff_t>(random_() % taken_.size())); }
 
   void write(ViewFile& file, Allowed& allowed) {
     const std::uint64_t sectors = origin_->sectors();
@@ -179,7 +225,8 @@ class CutRun {
   }
 
   void write_snapshot() {
-    Taken& one = taken_[random_() % taken_.size()];
+    if (taken_.empty()) return;
+    Taken& one = any();
     write(*one.open->file, *one.allowed);
   }
 
@@ -188,7 +235,8 @@ class CutRun {
     if (!error) allowed.flushed();
   }
   void flush_snapshot() {
-    Taken& one = taken_[random_() % taken_.size()];
+    if (taken_.empty()) return;
+    Taken& one = any();
     // A refused write leaves open which of its sectors were done: nothing is settled by this flush.
     if (one.open->view->state() == SnapshotState::active && !one.may_be_full) flush(*one.open->file, *one.allowed);
   }
@@ -196,7 +244,7 @@ class CutRun {
   std::mt19937_64 random_;
   std::unique_ptr<CrashingDevice> origin_;
   std::unique_ptr<Allowed> origin_allowed_;
-  std::vector<Taken> taken_;
+  std::list<Taken> taken_;
   std::unique_ptr<Rig> rig_;
   std::uint64_t writes_ = 0;
   std::uint64_t cuts_ = 0;

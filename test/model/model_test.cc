@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <cstdlib>
 #include <iostream>
+#include <list>
+#include <map>
 #include <random>
 #include <vector>
 
@@ -36,9 +38,10 @@ class Life {
   }
 
   void operation() {
-    switch (below(20)) {
+    switch (below(21)) {
       case 0: return create();
       case 1: return below(4) ? close_or_reopen() : reopen_all();
+      case 20: return below(4) ? read() : remove();
       case 2: return flush();
       case 3: return rig_->flusher().run_wave();
       case 4:
@@ -72,7 +75,10 @@ class Life {
     RigSnapshot* open;
     Bytes content;
     std::string type;
-    bool limited;  // the COW device may become full
+    bool limited;  // its COW device may become full, or that of one it fell through to
+    Taken* base;   // null: the origin
+
+    bool invalid() const { return open->view->state() == SnapshotState::invalid; }
   };
 
   std::uint64_t below(std::uint64_t n) { return std::uniform_int_distribution<std::uint64_t>(0, n - 1)(random_); }
@@ -96,46 +102,95 @@ class Life {
     rig_ = std::make_unique<Rig>(*device_, origin_.size(), held_bytes_);
   }
 
+  bool has_dependants(const Taken& one) const {
+    return std::ranges::any_of(taken_, [&](const Taken& each) { return each.base == &one; });
+  }
+  Taken& any() { return *std::next(taken_.begin(), static_cast<std::ptrdiff_t>(below(taken_.size()))); }
+  View* view_of(const Taken* one) { return one ? static_cast<View*>(one->open->view.get()) : &rig_->origin(); }
+
   void create() {
-    if (taken_.size() >= 5) return;
-    const char* type = std::array{"P", "PO", "N"}[below(3)];
+    if (taken_.size() >= 6) return;
+    Taken* base = taken_.empty() || below(2) ? nullptr : &any();
+    if (base && base->invalid()) return;
+    const std::string type = base && base->type == "N" ? "N" : std::array{"P", "PO", "N"}[below(3)];
     const auto chunk = static_cast<std::uint32_t>(1U << below(12));
     const std::uint64_t chunks = (origin_.size() / sector_bytes + chunk - 1) / chunk;
     const bool limited = below(4) == 0;
     const std::uint64_t cow_chunks = limited ? 3 + below(chunks + 1) : 3 + chunks + chunks / (chunk * 32ULL);
     auto cow = std::make_unique<MemoryDevice>(cow_chunks * chunk);
-    auto& opened = rig_->add(std::move(cow), type, {.chunk_sectors = chunk});
-    taken_.push_back({&opened, origin_, type, limited});
+    if (!base && type != "N" && below(2)) {
+      auto& opened = rig_->add_chained(std::move(cow), type, {.chunk_sectors = chunk});
+      auto& added = taken_.emplace_back(Taken{&opened, origin_, type, limited, nullptr});
+      for (Taken& each : taken_) {
+        if (&each == &added) continue;
+        each.limited |= limited;
+        if (!each.base) each.base = &added;
+      }
+      return;
+    }
+    auto& opened = rig_->add(std::move(cow), type, {.chunk_sectors = chunk}, {}, view_of(base));
+    taken_.push_back({&opened, base ? base->content : origin_, type, limited || (base && base->limited), base});
+  }
+
+  /// What falls through to it shows the same without it.
+  void remove() {
+    if (taken_.empty()) return;
+    Taken& one = any();
+    const bool has_room = std::ranges::none_of(taken_, &Taken::limited);
+    if (!rig_->remove(*one.open)) {
+      EXPECT_FALSE(has_room) << "nobody's COW device is too small";
+      return check_all();
+    }
+    for (Taken& each : taken_) {
+      if (each.base == &one) each.base = one.base;
+    }
+    taken_.remove_if([&](const Taken& each) { return &each == &one; });
+    check_all();
   }
 
   void close_or_reopen() {
     if (taken_.empty()) return;
-    const auto which = taken_.begin() + static_cast<std::ptrdiff_t>(below(taken_.size()));
-    const bool invalid = which->open->view->state() == SnapshotState::invalid;
-    auto cow = rig_->close(*which->open);
-    if (which->type == "N" || below(3) == 0) {
-      taken_.erase(which);
+    Taken& which = any();
+    if (has_dependants(which)) return;
+    const bool invalid = which.invalid();
+    auto cow = rig_->close(*which.open);
+    if (which.type == "N" || below(3) == 0) {
+      taken_.remove_if([&](const Taken& each) { return &each == &which; });
       return;
     }
-    // The origin must not be written in between, as with a set that is closed as a whole.
-    which->open = &rig_->add(std::move(cow), which->type, {.must_exist = true});
-    EXPECT_EQ(invalid, which->open->view->state() == SnapshotState::invalid);
+    // Its base must not be written in between, as with a set that is closed as a whole.
+    which.open = &rig_->add(std::move(cow), which.type, {.must_exist = true}, {}, view_of(which.base));
+    EXPECT_EQ(invalid, which.invalid());
+  }
+
+  /// Each behind what it falls through to.
+  std::vector<Taken*> bases_first() {
+    std::vector<Taken*> ordered{nullptr};
+    for (std::size_t at = 0; at < ordered.size(); ++at) {
+      for (Taken& each : taken_) {
+        if (each.base == ordered[at]) ordered.push_back(&each);
+      }
+    }
+    ordered.erase(ordered.begin());
+    return ordered;
   }
 
   /// An unmount and the next mount.
   void reopen_all() {
-    std::erase_if(taken_, [&](const Taken& one) { return one.type == "N" && rig_->close(*one.open); });
-    std::vector<std::unique_ptr<BlockDevice>> cows;
-    std::vector<bool> invalid;
-    for (const Taken& one : taken_) {
-      invalid.push_back(one.open->view->state() == SnapshotState::invalid);
-      cows.push_back(rig_->close(*one.open));
+    std::vector<Taken*> ordered = bases_first();
+    std::map<Taken*, bool> invalid;
+    std::map<Taken*, std::unique_ptr<BlockDevice>> cows;
+    for (auto one = ordered.rbegin(); one != ordered.rend(); ++one) {
+      invalid[*one] = (*one)->invalid();
+      cows[*one] = rig_->close(*(*one)->open);
     }
+    std::erase_if(ordered, [](const Taken* one) { return one->type == "N"; });
+    taken_.remove_if([](const Taken& one) { return one.type == "N"; });
     EXPECT_FALSE(rig_->flush(rig_->origin_file()));
     open_origin();
-    for (std::size_t i = 0; i < taken_.size(); ++i) {
-      taken_[i].open = &rig_->add(std::move(cows[i]), taken_[i].type, {.must_exist = true});
-      EXPECT_EQ(invalid[i], taken_[i].open->view->state() == SnapshotState::invalid);
+    for (Taken* one : ordered) {
+      one->open = &rig_->add(std::move(cows[one]), one->type, {.must_exist = true}, {}, view_of(one->base));
+      EXPECT_EQ(invalid[one], one->invalid());
     }
     check_all();
   }
@@ -143,7 +198,11 @@ class Life {
   void flush() {
     EXPECT_FALSE(rig_->flush(rig_->origin_file()));
     EXPECT_EQ(rig_->origin().held_bytes(), 0U);
-    for (auto& one : taken_) EXPECT_FALSE(rig_->flush(*one.open->file));
+    for (auto& one : taken_) {
+      // Invalid, it may have lost what it held.
+      EXPECT_TRUE(!rig_->flush(*one.open->file) || one.invalid());
+      EXPECT_EQ(one.open->view->held_bytes(), 0U);
+    }
   }
 
   void write_origin() {
@@ -156,7 +215,7 @@ class Life {
 
   void write_snapshot() {
     if (taken_.empty()) return;
-    Taken& one = taken_[below(taken_.size())];
+    Taken& one = any();
     const Range at = range();
     Bytes data(at.size);
     fill(data);
@@ -178,7 +237,7 @@ class Life {
     const Range at = range();
     const std::uint64_t which = below(taken_.size() + 1);
     if (which == taken_.size()) return expect_content(rig_->origin_file(), origin_, at);
-    Taken& one = taken_[which];
+    Taken& one = *std::next(taken_.begin(), static_cast<std::ptrdiff_t>(which));
     if (one.open->view->state() != SnapshotState::invalid) return expect_content(*one.open->file, one.content, at);
     EXPECT_TRUE(one.limited) << one.open->view->reason();
     Bytes got(at.size);
@@ -199,7 +258,7 @@ class Life {
   std::uint64_t held_bytes_ = 0;
   Bytes origin_;
   std::unique_ptr<Rig> rig_;
-  std::vector<Taken> taken_;
+  std::list<Taken> taken_;
 };
 
 TEST(Model, every_view_shows_what_plain_arrays_show) {

@@ -90,7 +90,7 @@ for flags in os.O_RDWR | os.O_APPEND, os.O_RDWR | os.O_NONBLOCK, os.O_RDWR | os.
 blind, deaf = opened(os.O_WRONLY), opened(os.O_RDONLY)
 os.write(blind, verb("create", name="blind"))
 assert replies(deaf) == [] and names() == ["blind", "kept"]
-assert ask(verb("remove", name="blind")) == ok
+assert ask(verb("remove", name="blind")) == [{"ok": True, "leaving": False}]
 PYTHON
 
 # eight at once, the same name taken by one of them; half a request, then death; and clients that never read

@@ -3,11 +3,13 @@
 # The daemon is killed in the middle of a write load, again and again: after mounting again every flushed write is there,
 # in the origin and in the snapshot that is written, and every other snapshot shows exactly its frozen content.
 . "$(dirname "$0")/functions.sh"
-rounds=${DMSNAP_KILLS:-50}
+rounds=${DMSNAP_KILLS:-50} layout=()
 truncate -s 24M disk.img
 python3 "$source_folder/kill_load.py" init disk.img
 for round in $(seq 1 "$rounds"); do
-  serve disk.img d
+  # The second half with a chain, so that the daemon is killed on the way of a removal, too.
+  [ "$round" -le $((rounds / 2)) ] || layout=(--layout chained)
+  serve disk.img d "${layout[@]}"
   if [ "$round" -gt 1 ]; then
     python3 "$source_folder/kill_load.py" verify d state || fail "round $round"
   fi

@@ -128,8 +128,54 @@ TEST(SetRecord, another_format_is_refused_without_being_called_damaged) {
 }
 
 TEST(SetRecord, members_that_would_be_lost_are_refused) {
-  EXPECT_TRUE(says(with("/snapshots/0/base", "second"), "has \"snapshots[0].base\", which this dmsnap does not know"));
+  EXPECT_TRUE(
+      says(with("/snapshots/0/group", "second"), "has \"snapshots[0].group\", which this dmsnap does not know"));
   EXPECT_TRUE(says(with("/merging", true), "has \"merging\""));
+}
+
+SnapshotRecord over(const std::string& name, const std::string& base, const std::string& type = "PO") {
+  return {.name = name, .type = type, .base = base};
+}
+
+TEST(SetRecord, layout_and_bases_go_there_and_back) {
+  SetRecord record = full_record();
+  record.layout = Layout::chained;
+  record.snapshots[0].base = "second";
+  record.snapshots[1].leaving = true;
+  EXPECT_EQ(decode_set_record(encode_set_record(record), "f"), record);
+}
+
+TEST(SetRecord, bases_that_lead_nowhere_are_damage) {
+  EXPECT_TRUE(says(with("/snapshots/0/base", "third"), "has first, whose base third is not listed"));
+  EXPECT_TRUE(says(with("/snapshots/0/base", "first"), "are each other's bases"));
+  EXPECT_TRUE(says(with("/layout", "tree"), "layout is neither independent nor chained"));
+  Json json = Json::parse(encode_set_record(full_record()));
+  json["snapshots"][0]["base"] = "second";
+  json["snapshots"][1]["base"] = "first";
+  EXPECT_TRUE(says(refusal(json.dump()), "are each other's bases"));
+  json["snapshots"][1].erase("base");
+  json["snapshots"][1]["type"] = "N";
+  EXPECT_TRUE(says(refusal(json.dump()), "has first, whose base second is transient"));
+}
+
+TEST(SetRecord, each_comes_behind_its_base) {
+  SetRecord record = full_record();
+  record.snapshots = {over("oldest", "older"), over("clone", "oldest"), over("older", "newest"), over("newest", "")};
+  std::vector<std::string> names;
+  for (const auto& each : record.bases_first()) names.push_back(each.name);
+  EXPECT_EQ(names, (std::vector<std::string>{"newest", "older", "oldest", "clone"}));
+}
+
+TEST(SetRecord, what_fell_through_to_an_erased_one_falls_through_to_its_base) {
+  SetRecord record = full_record();
+  record.snapshots = {over("oldest", "older"), over("clone", "older"), over("older", "newest"), over("newest", "")};
+  record.snapshots[1].invalid = "gone";
+  EXPECT_EQ(record.valid_dependants("older"), std::vector<std::string>{"oldest"});
+  record.erase("older");
+  EXPECT_EQ(record.find("oldest")->base, "newest");
+  EXPECT_EQ(record.find("clone")->base, "newest");
+  record.erase("newest");
+  EXPECT_EQ(record.find("oldest")->base, "");
 }
 
 TEST(SetRecord, a_path_that_json_cannot_hold_is_refused_where_it_matters) {

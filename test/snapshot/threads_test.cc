@@ -156,5 +156,39 @@ TEST_F(Threads, a_snapshot_taken_under_load_is_one_instant) {
   stop = true;
 }
 
+TEST_F(Threads, a_chain_that_grows_and_loses_links_under_load_shows_what_it_showed) {
+  std::atomic<bool> stop = false;
+  std::vector<std::jthread> writers;
+  for (std::uint64_t writer = 0; writer < 2; ++writer) {
+    writers.emplace_back([&, writer] {
+      std::mt19937_64 random(writer);
+      for (std::uint64_t generation = 1; !stop; ++generation) {
+        const std::uint64_t sector = random() % (sectors / 2) * 2 + writer;
+        EXPECT_FALSE(rig_.origin_file().write(sector * sector_bytes, stamped(sector, generation)));
+      }
+    });
+  }
+  using Bytes = std::vector<std::byte>;
+  const auto content = [](RigSnapshot& snapshot) {
+    Bytes bytes(sectors * sector_bytes);
+    EXPECT_FALSE(snapshot.file->read(0, bytes));
+    return bytes;
+  };
+  std::mt19937_64 random(7);
+  std::vector<std::pair<RigSnapshot*, Bytes>> taken;
+  for (int round = 0; round < 40; ++round) {
+    if (taken.size() < 5) {
+      auto& added = rig_.add_chained(std::make_unique<MemoryDevice>(sectors * 3), "P", {.chunk_sectors = 8});
+      taken.emplace_back(&added, content(added));
+    } else {
+      const auto gone = taken.begin() + static_cast<std::ptrdiff_t>(random() % taken.size());
+      EXPECT_TRUE(rig_.remove(*gone->first));
+      taken.erase(gone);
+    }
+    for (const auto& [snapshot, bytes] : taken) EXPECT_EQ(content(*snapshot), bytes);
+  }
+  stop = true;
+}
+
 }  // namespace
 }  // namespace dmsnap::test

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <list>
 #include <memory>
@@ -11,6 +12,7 @@
 
 #include "block/memory_device.h"
 #include "snapshot/flusher.h"
+#include "snapshot/handing_on.h"
 #include "snapshot/origin.h"
 #include "snapshot/snapshot.h"
 #include "snapshot/view_file.h"
@@ -35,6 +37,7 @@ class Rig {
   explicit Rig(BlockDevice& device, std::uint64_t size_bytes, std::size_t held_bytes = 1 << 20,
                Waves waves = Waves::in_place)
       : size_bytes_(size_bytes),
+        held_bytes_(held_bytes),
         flusher_(held_bytes / 4),
         origin_(std::make_unique<Origin>(device, flusher_, held_bytes)) {
     flusher_.add(*origin_);
@@ -46,35 +49,65 @@ class Rig {
     }
   }
   ~Rig() {
-    while (!snapshots_.empty()) close(snapshots_.front());
+    while (!snapshots_.empty()) close(farthest());
   }
 
   Flusher& flusher() { return flusher_; }
   Origin& origin() { return *origin_; }
   ViewFile& origin_file() { return *origin_file_; }
 
-  /// Takes a snapshot into `cow`, or opens the one that is there.
+  /// Takes a snapshot of `base`, by default of the origin, into `cow`, or opens the one that is there.
   RigSnapshot& add(std::unique_ptr<BlockDevice> cow, const std::string& type, const StoreOptions& options,
-                   Snapshot::Options more = {}) {
+                   Snapshot::Options more = {}, View* base = nullptr) {
+    View& below = base == nullptr ? *origin_ : *base;
+    more.held_capacity_bytes = held_bytes_;
     auto& added = snapshots_.emplace_back();
     try {
       added.cow = std::move(cow);
       added.store = StoreTypes::builtin().create(type, *added.cow, options);
-      added.view = std::make_unique<Snapshot>(*origin_, *added.cow, *added.store, flusher_, std::move(more));
+      added.view = std::make_unique<Snapshot>(below, *added.cow, *added.store, flusher_, std::move(more));
     } catch (...) {
       snapshots_.pop_back();
       throw;
     }
     added.file = std::make_unique<ViewFile>(*added.view, flusher_, file_options());
     flusher_.add(*added.view);
-    attach_error_ = origin_->quiesced([&] { return origin_->attach(*added.view), std::error_code(); });
+    attach_error_ = below.quiesced([&] { return below.attach(*added.view), std::error_code(); });
     return added;
+  }
+
+  /// Takes a snapshot of the origin that all its other snapshots fall through to from then on.
+  RigSnapshot& add_chained(std::unique_ptr<BlockDevice> cow, const std::string& type, const StoreOptions& options) {
+    auto& added = add(std::move(cow), type, options);
+    attach_error_ = origin_->quiesced([&] {
+      for (Snapshot* each : origin_->dependants()) {
+        if (each == added.view.get()) continue;
+        added.view->attach(*each);
+        flusher_.rebase(*each, *added.view);
+        origin_->release(*each);
+      }
+      return std::error_code();
+    });
+    return added;
+  }
+
+  /// Removes a snapshot that others may fall through to. False: no room to hand on what they need; nothing is changed.
+  bool remove(RigSnapshot& snapshot) {
+    HandingOn handing(*snapshot.view, flusher_);
+    if (handing.take_room()) return false;
+    for (auto whole = handing.copy_some(); !whole || !*whole; whole = handing.copy_some()) {
+      if (!whole) return false;
+    }
+    if (handing.finish()) return false;
+    handing.let_go();
+    close(snapshot);
+    return true;
   }
 
   /// Lets the snapshot go, as at the end of a mount; its COW device is handed back.
   std::unique_ptr<BlockDevice> close(RigSnapshot& snapshot) {
     close_error_ = flusher_.flush_and_wait(*snapshot.view);
-    origin_->detach(*snapshot.view);
+    snapshot.view->base()->detach(*snapshot.view);
     flusher_.remove(*snapshot.view);
     auto cow = std::move(snapshot.cow);
     snapshots_.remove_if([&](const RigSnapshot& each) { return &each == &snapshot; });
@@ -103,7 +136,12 @@ class Rig {
     return {.id = 16, .size_bytes = size_bytes_, .allocated_bytes = [] { return std::uint64_t{0}; }};
   }
 
+  RigSnapshot& farthest() {
+    return *std::ranges::find_if(snapshots_, [](const RigSnapshot& each) { return each.view->dependants().empty(); });
+  }
+
   const std::uint64_t size_bytes_;
+  const std::size_t held_bytes_;
   Flusher flusher_;
   std::unique_ptr<Origin> origin_;
   std::unique_ptr<ViewFile> origin_file_;

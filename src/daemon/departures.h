@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <vector>
+
+#include "base/mutex.h"
+
+namespace dmsnap {
+
+/// Snapshots that are on their way out: others fall through to them, and get what they need of them first. Works on
+/// that step by step on a thread of its own, `dmsnap-remove`, which is there while there is something to do.
+class Departures {
+ public:
+  enum class Step {
+    more,  ///< go on
+    busy,  ///< somebody has it open: look again in a while
+    gone,  ///< it is removed
+  };
+
+  /// `step` does a part of the work for a name; on the thread, with no lock held. What it throws is logged, once, and
+  /// it is tried again later.
+  explicit Departures(std::function<Step(const std::string& name)> step) : step_(std::move(step)) {}
+
+  /// Nothing when it is on its way already.
+  void add(const std::string& name) EXCLUDES(mutex_);
+  bool contains(std::string_view name) const EXCLUDES(mutex_);
+  /// Waits for the step in hand. What is not gone stays as it is, and is added again at the next mount.
+  void stop();
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  struct Leaving {
+    std::string name;
+    Clock::time_point not_before{};
+    std::string problem = {};
+  };
+
+  void run(const std::stop_token& stop) EXCLUDES(mutex_);
+  /// The name whose turn it is; empty: stopped.
+  std::string next(const std::stop_token& stop) EXCLUDES(mutex_);
+  void stepped(const std::string& name, Step step, const std::string& problem) EXCLUDES(mutex_);
+
+  const std::function<Step(const std::string&)> step_;
+  mutable Mutex mutex_;
+  CondVar added_;
+  std::vector<Leaving> leaving_ GUARDED_BY(mutex_);
+  std::jthread thread_;  // started with the first; last
+};
+
+}  // namespace dmsnap

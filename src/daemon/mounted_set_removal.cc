@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// How the snapshots of a mounted set go.
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <stdexcept>
+
+#include "base/system_error.h"
+#include "daemon/mounted_set.h"
+#include "dmsnap/error.h"
+#include "host/holders.h"
+
+namespace dmsnap {
+
+MountedSet::Removed MountedSet::remove(std::string_view name) {
+  MutexLock one_at_a_time(changes_);
+  if (options_.read_only) throw std::runtime_error("the mount is read-only");
+  const auto snapshot = find(name);
+  if (!snapshot) {
+    remove_unopened(std::string(name));
+    return Removed::gone;
+  }
+  if (departures_.contains(name)) return Removed::leaving;
+  if (!snapshot->file->retire()) throw std::runtime_error(busy_message(*snapshot));
+  try {
+    if (snapshot->view->dependants().empty()) {
+      set_.remove(snapshot->record.name);
+      forget(*snapshot);
+      return Removed::gone;
+    }
+    begin_to_leave(*snapshot);
+  } catch (...) {
+    snapshot->file->revive();
+    throw;
+  }
+  snapshot->file->revive();
+  departures_.add(snapshot->record.name);
+  return Removed::leaving;
+}
+
+void MountedSet::begin_to_leave(MountedSnapshot& snapshot) {
+  const std::string& name = snapshot.record.name;
+  static_cast<void>(handing_on(snapshot));
+  try {
+    set_.mark_leaving(name);
+  } catch (...) {
+    handing_on_.erase(name);
+    throw;
+  }
+  log::info("snapshot '{}' goes as soon as {} have what they show of it", name, fmt::join(names_above(snapshot), ", "));
+}
+
+HandingOn& MountedSet::handing_on(MountedSnapshot& snapshot) {
+  auto& handing = handing_on_[snapshot.record.name];
+  if (handing) return *handing;
+  handing = std::make_unique<HandingOn>(*snapshot.view, flusher_);
+  if (const auto error = handing->take_room()) {
+    handing_on_.erase(snapshot.record.name);
+    throw std::runtime_error(
+        fmt::format("{} show what snapshot '{}' has, and there is no room to give it to them: {}: make "
+                    "room, or remove them first",
+                    fmt::join(names_above(snapshot), ", "), snapshot.record.name, error.message()));
+  }
+  return *handing;
+}
+
+Departures::Step MountedSet::leave(const std::string& name) {
+  MutexLock one_at_a_time(changes_);
+  const auto snapshot = find(name);
+  if (!snapshot) return Departures::Step::gone;
+  HandingOn& handing = handing_on(*snapshot);
+  const auto whole = handing.copy_some();
+  if (!whole) throw std::system_error(whole.error(), "handing on what others show of it");
+  if (!*whole) return Departures::Step::more;
+  if (!snapshot->file->retire()) return Departures::Step::busy;
+  try {
+    if (const auto error = handing.finish()) throw std::system_error(error, "handing on what others show of it");
+    set_.remove(name, SnapshotSet::Dependants::have_theirs);
+  } catch (...) {
+    handing_on_.erase(name);
+    snapshot->file->revive();
+    throw;
+  }
+  handing.let_go();
+  handing_on_.erase(name);
+  forget(*snapshot);
+  return Departures::Step::gone;
+}
+
+void MountedSet::forget(MountedSnapshot& snapshot) {
+  snapshot.view->base()->detach(*snapshot.view);
+  flusher_.remove(*snapshot.view);
+  log::info("snapshot '{}' removed", snapshot.record.name);
+  MutexLock lock(mutex_);
+  snapshots_.erase(snapshot.record.name);
+}
+
+void MountedSet::remove_unopened(const std::string& name) {
+  set_.remove(name);
+  log::info("snapshot '{}' removed", name);
+  MutexLock lock(mutex_);
+  std::erase_if(unopened_, [&](const Unopened& each) { return each.record.name == name; });
+}
+
+std::vector<std::string> MountedSet::names_above(const MountedSnapshot& snapshot) const {
+  std::vector<std::string> names;
+  for (const auto& each : snapshots()) {
+    if (each->view->base() == snapshot.view.get()) names.push_back(each->record.name);
+  }
+  return names;
+}
+
+std::string MountedSet::busy_message(const MountedSnapshot& snapshot) const {
+  std::string who;
+  const MountedFile file{.name = "snapshots/" + snapshot.record.name, .inode = snapshot.file->id()};
+  for (const std::string& holder : holders_of(mountpoint(), file)) who += (who.empty() ? "" : ", ") + holder;
+  return fmt::format("snapshot '{}' is in use ({}): close it first", snapshot.record.name,
+                     who.empty() ? "by a process that cannot be seen from here" : who);
+}
+
+std::error_code MountedSet::remove_snapshot(std::string_view name) {
+  const auto snapshot = find(name);
+  if (!snapshot) return errc(std::errc::no_such_file_or_directory);
+  try {
+    remove(name);
+    return {};
+  } catch (const std::system_error& error) {
+    log::error("remove '{}': {}", name, error.what());
+    return error.code();
+  } catch (const std::exception& error) {
+    log::warning("remove '{}': {}", name, error.what());
+    return errc(read_only() ? std::errc::read_only_file_system : std::errc::device_or_resource_busy);
+  }
+}
+
+}  // namespace dmsnap

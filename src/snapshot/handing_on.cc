@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "snapshot/handing_on.h"
+
+#include <algorithm>
+#include <cassert>
+
+#include "base/system_error.h"
+#include "snapshot/flusher.h"
+#include "snapshot/snapshot.h"
+
+namespace dmsnap {
+
+namespace {
+
+constexpr std::uint64_t batch_sectors = (16 << 20) / sector_bytes;
+
+/// Chunks of `dependant` that it would lose, and has no copy of.
+std::uint64_t lacking(const Snapshot& dependant, const Snapshot& leaving) {
+  std::uint64_t chunks = 0;
+  Sector counted{};
+  for (Sector at{}; at < Sector(leaving.sectors());) {
+    for (Extent extent : leaving.exceptions(at, batch_sectors, at)) {
+      const Sector first = std::max(extent.first, counted);
+      if (first >= extent.end()) continue;
+      chunks += dependant.lacking({first, extent.end() - first}, counted);
+    }
+  }
+  return chunks;
+}
+
+}  // namespace
+
+HandingOn::HandingOn(Snapshot& leaving, Flusher& flusher) : leaving_(leaving), flusher_(flusher) {}
+
+HandingOn::~HandingOn() {
+  for (Snapshot* dependant : leaving_.dependants()) dependant->release_promise();
+  stop_keeping();
+}
+
+std::error_code HandingOn::take_room() {
+  const auto dependants = leaving_.dependants();
+  for (Snapshot* dependant : dependants) {
+    if (const auto error = dependant->promise_room(lacking(*dependant, leaving_))) {
+      for (Snapshot* each : dependants) each->release_promise();
+      return error;
+    }
+  }
+  return {};
+}
+
+Result<bool> HandingOn::copy_some() {
+  if (const auto error = pass_on(at_, at_)) return failure(error);
+  return at_ >= Sector(leaving_.sectors());
+}
+
+std::error_code HandingOn::pass_on(Sector from, Sector& reached) {
+  const std::vector<Extent> extents = leaving_.exceptions(from, batch_sectors, reached);
+  const auto dependants = leaving_.dependants();
+  for (Snapshot* dependant : dependants) {
+    for (const Extent& extent : extents) {
+      if (const auto error = dependant->expect_handed_on(extent)) return error;
+    }
+  }
+  for (Snapshot* dependant : dependants) {
+    if (extents.empty()) break;
+    // Its own writes may have failed before: what counts is that it has these.
+    const std::error_code error = flusher_.flush_and_wait(*dependant);
+    const bool has_all = std::ranges::all_of(extents, [&](const Extent& each) { return dependant->has_durably(each); });
+    if (!has_all) return error ? error : errc(std::errc::io_error);
+  }
+  return {};
+}
+
+std::error_code HandingOn::finish() {
+  View& base = *leaving_.base();
+  stop_keeping();
+  const std::error_code error = base.quiesced([&] {
+    for (Snapshot* dependant : leaving_.dependants()) base.attach(*dependant);
+    return std::error_code();
+  });
+  if (error) return error;
+  kept_by_ = &base;
+  for (Sector at{}; at < Sector(leaving_.sectors());) {
+    if (const auto failed = pass_on(at, at)) return failed;
+  }
+  return {};
+}
+
+void HandingOn::let_go() {
+  assert(kept_by_ != nullptr);
+  for (Snapshot* dependant : leaving_.dependants()) {
+    dependant->release_promise();
+    flusher_.rebase(*dependant, *kept_by_);
+    leaving_.detach(*dependant);
+  }
+  kept_by_ = nullptr;
+}
+
+void HandingOn::stop_keeping() {
+  if (kept_by_ == nullptr) return;
+  for (Snapshot* dependant : leaving_.dependants()) kept_by_->detach(*dependant);
+  kept_by_ = nullptr;
+}
+
+}  // namespace dmsnap

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#pragma once
+
+#include <system_error>
+
+#include "dmsnap/result.h"
+#include "dmsnap/units.h"
+#include "snapshot/view.h"
+
+namespace dmsnap {
+
+class Flusher;
+class Snapshot;
+
+/// Gives what a snapshot has exceptions for to those that fall through to it, so that they show the same without it.
+///
+///   take_room()            room for all of it, in each of them; refused, nothing has changed
+///   copy_some(), repeated  everybody reads and writes on; what was copied is durable
+///   finish()               nobody writes to the leaving snapshot any more
+///   let_go()               from now on they fall through to its base
+///
+/// A crash in between leaves copies that show what was shown before. One thread, not the flush thread; what falls
+/// through to the snapshot must stay while a call is under way.
+class HandingOn {
+ public:
+  HandingOn(Snapshot& leaving, Flusher& flusher);
+  /// Gives back room that was not needed.
+  ~HandingOn();
+  HandingOn(const HandingOn&) = delete;
+  HandingOn& operator=(const HandingOn&) = delete;
+
+  /// Error::store_full, Error::disk_full: one of them has no room for what it lacks.
+  [[nodiscard]] std::error_code take_room();
+
+  /// Copies the next 16 MiB or so; true once the end of the snapshot was reached. What is written to its base or to
+  /// itself behind that place meanwhile is left to finish().
+  [[nodiscard]] Result<bool> copy_some();
+
+  /// Copies what is left, while the base keeps what it changes for them, too. On return each has durably all that it
+  /// needs, or is durably invalid. An error: it could not be done, and nothing has changed for anybody.
+  [[nodiscard]] std::error_code finish();
+  /// After finish() only.
+  void let_go();
+
+ private:
+  [[nodiscard]] std::error_code pass_on(Sector from, Sector& reached);
+  void stop_keeping();
+
+  Snapshot& leaving_;
+  Flusher& flusher_;
+  Sector at_{};
+  View* kept_by_ = nullptr;  // the base that tells them, too
+};
+
+}  // namespace dmsnap
