@@ -33,6 +33,7 @@ std::uint64_t lacking(const Snapshot& dependant, const Snapshot& leaving) {
 HandingOn::HandingOn(Snapshot& leaving, Flusher& flusher) : leaving_(leaving), flusher_(flusher) {}
 
 HandingOn::~HandingOn() {
+  if (over_) return;
   for (Snapshot* dependant : leaving_.dependants()) dependant->release_promise();
   stop_keeping();
 }
@@ -93,7 +94,7 @@ void HandingOn::let_go() {
     flusher_.rebase(*dependant, *kept_by_);
     leaving_.detach(*dependant);
   }
-  kept_by_ = nullptr;
+  over_ = true;
 }
 
 void HandingOn::stop_keeping() {

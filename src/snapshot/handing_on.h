@@ -39,7 +39,7 @@ class HandingOn {
   /// Copies what is left, while the base keeps what it changes for them, too. On return each has durably all that it
   /// needs, or is durably invalid. An error: it could not be done, and nothing has changed for anybody.
   [[nodiscard]] std::error_code finish();
-  /// After finish() only.
+  /// After finish() only, and last: the snapshot may be gone afterwards.
   void let_go();
 
  private:
@@ -50,6 +50,7 @@ class HandingOn {
   Flusher& flusher_;
   Sector at_{};
   View* kept_by_ = nullptr;  // the base that tells them, too
+  bool over_ = false;
 };
 
 }  // namespace dmsnap
