@@ -12,6 +12,7 @@
 
 #include "base/log.h"
 #include "base/system_error.h"
+#include "fuse/eager_wait.h"
 #include "fuse/signals_blocked.h"
 
 namespace dmsnap {
@@ -23,16 +24,19 @@ constexpr unsigned requests_between_looks = 16;
 /// The loop for which this thread has the reading role.
 constinit thread_local RequestLoop* reading_for = nullptr;
 
-/// libfuse allocates it at the first read and knows how large it must be.
-struct RequestBuffer {
-  RequestBuffer() = default;
-  RequestBuffer(const RequestBuffer&) = delete;
-  RequestBuffer& operator=(const RequestBuffer&) = delete;
-  ~RequestBuffer() { std::free(buffer.mem); }
-  fuse_buf buffer{};
-};
-
 }  // namespace
+
+/// What a thread reads with.
+struct RequestLoop::Reader {
+  Reader() = default;
+  Reader(const Reader&) = delete;
+  Reader& operator=(const Reader&) = delete;
+  ~Reader() { std::free(buffer.mem); }
+
+  fuse_buf buffer{};  // libfuse allocates it at the first read and knows how large it must be
+  EagerWait wait;
+  unsigned served = 0;
+};
 
 void call_for_help() {
   if (reading_for != nullptr) reading_for->fit_roles(false);
@@ -45,7 +49,7 @@ void hand_on() {
 RequestLoop::RequestLoop(fuse_session& session, unsigned max_threads)
     : session_(session),
       max_threads_(std::max(max_threads, 1U)),
-      max_roles_(std::clamp(std::thread::hardware_concurrency(), 1U, max_threads_)) {}
+      max_roles_(std::clamp(2 * std::thread::hardware_concurrency(), 1U, max_threads_)) {}
 
 void RequestLoop::run() {
   std::vector<std::thread> threads;
@@ -70,20 +74,19 @@ void RequestLoop::start_thread() {
 
 void RequestLoop::work(unsigned number) {
   pthread_setname_np(pthread_self(), ("dmsnap-fuse-" + std::to_string(number)).c_str());
-  RequestBuffer request;
+  Reader reader;
   while (take_role()) {
-    for (unsigned served = 1; reading_for == this && serve_one(request.buffer); ++served) {
-      if (served % requests_between_looks == 0 && reading_for == this) fit_roles(true);
+    while (reading_for == this && serve_one(reader)) {
     }
   }
   MutexLock lock(mutex_);
   if (--running_ == 0) all_gone_.notify_all();
 }
 
-bool RequestLoop::serve_one(fuse_buf& buffer) {
+bool RequestLoop::serve_one(Reader& reader) {
   // Set by the reader that saw the end, or without an end when INIT was refused; libfuse has logged why.
   const bool exited = fuse_session_exited(&session_) != 0;
-  const int got = exited ? -EPROTO : fuse_session_receive_buf(&session_, &buffer);
+  const int got = exited ? -EPROTO : receive(reader);
   if (got == -EINTR || got == -EAGAIN) return true;
   if (got <= 0) {
     const bool connection_ended = got == 0 || (poll_connection() & POLLERR) != 0;
@@ -92,8 +95,15 @@ bool RequestLoop::serve_one(fuse_buf& buffer) {
     end(connection_ended ? std::error_code() : std::error_code(-got, std::generic_category()));
     return false;
   }
-  fuse_session_process_buf(&session_, &buffer);
+  if (++reader.served % requests_between_looks == 0) fit_roles(true);
+  fuse_session_process_buf(&session_, &reader.buffer);
   return true;
+}
+
+int RequestLoop::receive(Reader& reader) {
+  const auto read = [&] { return fuse_session_receive_buf(&session_, &reader.buffer); };
+  if (reader.wait.look_for([this] { return poll_connection() != 0; })) return read();
+  return reader.wait.sleep(read);
 }
 
 bool RequestLoop::take_role() {

@@ -27,9 +27,11 @@ void call_for_help();
 /// A thread with a *reading role* reads a request, handles it and reads the next. There is one role as long as no more
 /// than one request is queued, so that at queue depth 1 no thread ever wakes another: 4 KiB round trips are nearly all
 /// context switch. A reader that finds requests queued when it looks, every 16 requests or when called for help, makes
-/// one more role, up to the number of cores; one that finds none gives its role up. A handler that has to wait passes
-/// its role (hand_on) to an idle thread, or a new one up to the limit; afterwards its thread is a follower. With all
-/// threads waiting, requests stay in the kernel until one comes back. Threads are never given back before the end.
+/// one more role, up to two for each core, since one may be on its way to sleep; one that finds none gives its role up.
+/// It looks with an unanswered request in hand: what is queued then is a second one in flight, and not what its sender
+/// has made of the answer since. A handler that has to wait passes its role (hand_on) to an idle thread, or a new one
+/// up to the limit; afterwards its thread is a follower. With all threads waiting, requests stay in the kernel until
+/// one comes back. Threads are never given back before the end.
 class RequestLoop {
  public:
   RequestLoop(fuse_session& session, unsigned max_threads);
@@ -46,7 +48,9 @@ class RequestLoop {
   friend void call_for_help();
 
   void work(unsigned number);
-  bool serve_one(fuse_buf& buffer);
+  struct Reader;
+  bool serve_one(Reader& reader);
+  int receive(Reader& reader);
   bool take_role() EXCLUDES(mutex_);
   void pass_role() EXCLUDES(mutex_);
   void fit_roles(bool may_give_up) EXCLUDES(mutex_);

@@ -170,7 +170,11 @@ std::error_code Ring::enlist_slots() {
 void Ring::serve_requests() {
   await_wake();
   while (submit_answered()) {
-    io_uring_submit_and_wait(&uring_, 1);
+    const auto completed_now = [this] {
+      io_uring_submit_and_get_events(&uring_);
+      return io_uring_cq_ready(&uring_) > 0;
+    };
+    if (!wait_.look_for(completed_now)) wait_.sleep([this] { return io_uring_submit_and_wait(&uring_, 1); });
     unsigned head = 0;
     unsigned count = 0;
     io_uring_cqe* completed = nullptr;
@@ -210,6 +214,7 @@ void Ring::complete(RingSlot& slot, int outcome) {
 void Ring::handle(RingSlot& slot) {
   const ring_abi::Header& header = *slot.header;
   slot.commit_id = header.commit_id;
+  if (header.payload_bytes >= large_request) wait_.had_large_request();
   fuse_in_header in{};
   std::memcpy(&in, header.in_or_out_header.data(), sizeof in);
   const std::size_t operation_bytes = in.len - sizeof in - header.payload_bytes;
@@ -249,7 +254,10 @@ void Ring::answer(RingSlot& slot, std::span<const iovec> parts) {
   if (ring_of_this_thread == this) {
     submit(slot, ring_abi::Command::answer_and_fetch);
     // Others in hand need not be waited for by whoever waits for this much.
-    if (used >= large_request) io_uring_submit(&uring_);
+    if (used >= large_request) {
+      io_uring_submit(&uring_);
+      wait_.had_large_request();
+    }
     return;
   }
   bool first = false;

@@ -16,6 +16,7 @@
 
 #include "base/mutex.h"
 #include "base/unique_fd.h"
+#include "fuse/eager_wait.h"
 #include "fuse/lazy_memory.h"
 #include "fuse/libfuse.h"
 #include "fuse/ring_abi.h"
@@ -106,6 +107,7 @@ class Ring {
   // Of the ring's own thread.
   io_uring uring_{};
   std::uint64_t wake_count_ = 0;
+  EagerWait wait_;
 
   Mutex orders_mutex_;
   CondVar ordered_;

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#pragma once
+
+#include <sched.h>
+
+#include <chrono>
+#include <thread>
+
+namespace dmsnap {
+
+/// How a thread waits for the next request: while requests follow each other closely it looks for a while before it
+/// sleeps, since waking up takes longer than answering: in a virtual machine some 40 us. qemu's iothreads do the same
+/// (`poll-max-ns`, 32 us by default). A thread that requests come to now and then never looks. One thread.
+class EagerWait {
+ public:
+  /// Longest look.
+  static constexpr std::chrono::microseconds look{50};
+  /// A sleep that was this short would have been better spent looking.
+  static constexpr std::chrono::microseconds short_sleep{100};
+
+  /// `there`: whether something has come; called again and again, the processor offered to others in between. False
+  /// when nothing has, or nothing was looked for.
+  template <class There>
+  bool look_for(There there) {
+    if (!eager_) return false;
+    const auto until = Clock::now() + look;
+    do {
+      if (there()) return true;
+      ::sched_yield();
+    } while (Clock::now() < until);
+    return false;
+  }
+
+  /// The last request was large: whoever has the answer needs the processor to use it.
+  void had_large_request() { eager_ = false; }
+
+  /// Runs `sleep`, which waits as long as it takes, and learns from how long that was.
+  template <class Sleep>
+  auto sleep(Sleep sleep) {
+    const auto since = Clock::now();
+    const auto outcome = sleep();
+    eager_ = several_processors && Clock::now() - since < short_sleep;
+    return outcome;
+  }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  /// With one, whoever is to send the next request would wait for the look to end.
+  static inline const bool several_processors = std::thread::hardware_concurrency() > 1;
+
+  bool eager_ = false;
+};
+
+}  // namespace dmsnap
