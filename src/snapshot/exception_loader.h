@@ -52,7 +52,7 @@ class ExceptionLoader {
   std::vector<CompactMap::Pair> staged_;
   BulkMemory blocks_;                  // that groups are in
   std::vector<Group> groups_;          // each of 2^shift_ origin chunks
-  int shift_ = 0;                      // grows with the origin chunks that come
+  int shift_ = MapLeaf::narrowest;     // grows with the origin chunks that come
   std::size_t count_ = 0;              // entries in all groups
   std::vector<CompactMap::Pair> far_;  // of origin chunks from far_chunks on: 4 PiB with chunks of 4 KiB
 };
