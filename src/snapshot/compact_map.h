@@ -57,7 +57,6 @@ class CompactMap {
   [[gnu::always_inline]] Neighbours around(std::uint64_t key, const Reach& reach) const {
     const MapLeaf* leaf = leaves_.find(key);
     if (leaf == nullptr) return far_around(key);
-    leaf->prefetch();
     const MapLeaf::Near near = leaf->around(key);
     // Where a key lies among those of its leaf is as good as random: conditions without a branch for each part.
     const bool far_below = !near.any_below & ((key & leaf->mask()) < reach.below);
@@ -78,7 +77,6 @@ class CompactMap {
   [[gnu::always_inline]] Exact at(std::uint64_t key, std::uint64_t reach_below) const {
     const MapLeaf* leaf = leaves_.find(key);
     if (leaf == nullptr || !leaf->is_short()) return {};
-    leaf->prefetch();
     const auto [any_below, there, value] = leaf->at_key(key);
     return {.known = any_below || (key & leaf->mask()) >= reach_below, .there = there, .value = value};
   }

@@ -32,7 +32,7 @@ class ExceptionTable {
   };
 
   /// `at_most` is at least 1, and so is the answer's length.
-  Span find(Chunk first, std::uint64_t at_most) const {
+  [[gnu::always_inline]] Span find(Chunk first, std::uint64_t at_most) const {
     if (at_most == 1) {
       // A short value is a run of one chunk.
       const auto exact = runs_.at(first.value(), longest_);

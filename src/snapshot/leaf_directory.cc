@@ -65,11 +65,7 @@ void LeafDirectory::free(Slot slot) {
 void LeafDirectory::Builder::build(Slot& into, std::span<const Pair> sorted, int bits) const {
   constexpr std::size_t pairs_for_a_slot = MapLeaf::limit(64) * 3 / 8;
   if (sorted.size() <= MapLeaf::limit(bits)) {
-    if (sorted.empty()) return;
-    const bool wide = std::ranges::any_of(sorted, MapLeaf::is_wide, &Pair::value);
-    auto leaf = MapLeaf::make(bits, static_cast<std::uint32_t>(sorted.size()), wide, bulk);
-    for (const Pair& pair : sorted) leaf->append(pair.key, pair.value);
-    into = Slot(std::move(leaf));
+    if (!sorted.empty()) into = Slot(MapLeaf::of(sorted, bits, bulk));
     return;
   }
   const int own = std::max(MapLeaf::narrowest, bits_between(sorted.front().key, sorted.back().key));
@@ -192,13 +188,13 @@ MapLeaf& LeafDirectory::room_for(const Pair& pair) {
     if (leaf == nullptr) {
       const Run run = widest_free(spot, pair.key);
       const int bits = spot.bits + std::countr_zero(run.size());
-      set(run, Slot(MapLeaf::make(bits, MapLeaf::growth, MapLeaf::is_wide(pair.value))));
+      set(run, Slot(MapLeaf::make(bits, MapLeaf::growth(0), MapLeaf::is_wide(pair.value))));
     } else if (!leaf->can_hold(pair.value)) {
       replace(spot.run, Slot(leaf->widened()));
     } else if (!leaf->full()) {
       return *leaf;
     } else if (leaf->count() < MapLeaf::limit(leaf->bits())) {
-      replace(spot.run, Slot(leaf->copy(0, leaf->count(), leaf->bits(), MapLeaf::growth)));
+      replace(spot.run, Slot(leaf->copy(0, leaf->count(), leaf->bits(), MapLeaf::growth(leaf->count()))));
     } else if (spot.run.size() > 1) {
       halve(spot.run);
     } else {
@@ -288,8 +284,8 @@ bool LeafDirectory::prune(Run run, Node* of, std::uint64_t key) {
     replace(run, {});
     return true;
   }
-  if (leaf.capacity() - leaf.count() > 2 * MapLeaf::growth) {
-    replace(run, Slot(leaf.copy(0, leaf.count(), leaf.bits(), MapLeaf::growth)));
+  if (leaf.capacity() - leaf.count() > 2 * MapLeaf::growth(leaf.count())) {
+    replace(run, Slot(leaf.copy(0, leaf.count(), leaf.bits(), MapLeaf::growth(leaf.count()))));
     if (of != nullptr) join(*of, run);
   }
   return false;

@@ -20,10 +20,7 @@ class LeafDirectory {
  public:
   static constexpr std::size_t max_slots = 4096;
 
-  struct Pair {
-    std::uint64_t key;
-    std::uint64_t value;
-  };
+  using Pair = MapLeaf::Pair;
 
   LeafDirectory() = default;
   /// Of pairs in ascending order of different keys, which lie in one aligned range of 2^bits. Leaves are made as
@@ -42,7 +39,7 @@ class LeafDirectory {
   }
   ~LeafDirectory() { free(root_); }
 
-  /// The leaf whose range has the key, or none.
+  /// The leaf whose range has the key, or none; the memory has been asked for its value.
   MapLeaf* find(std::uint64_t key) const {
     Slot slot = root_;
     while (slot.is_node()) {
@@ -51,6 +48,7 @@ class LeafDirectory {
       if (at >= node.count) return nullptr;
       slot = node.slots()[at];
     }
+    MapLeaf::prefetch(slot.leaf(), key, slot.capacity());
     return slot.leaf();
   }
 
@@ -72,21 +70,26 @@ class LeafDirectory {
 
  private:
   struct Node;
-  /// A pointer to a leaf or a node, or none; a node's lowest bit is set.
+  /// A pointer to a leaf or a node, or none; a node's lowest bit is set. A leaf's capacity is in the 16 highest, which
+  /// are zeros in a program's pointers.
   class Slot {
    public:
     Slot() = default;
-    explicit Slot(MapLeaf::Ptr leaf) : to_(reinterpret_cast<std::uintptr_t>(leaf.release())) {}
+    explicit Slot(MapLeaf::Ptr leaf) {
+      if (leaf != nullptr) to_ = std::uint64_t{leaf->capacity()} << 48;
+      to_ |= reinterpret_cast<std::uintptr_t>(leaf.release());
+    }
     explicit Slot(Node* node) : to_(reinterpret_cast<std::uintptr_t>(node) | 1) {}
 
     bool empty() const { return to_ == 0; }
     bool is_node() const { return (to_ & 1) != 0; }
     Node& node() const { return *reinterpret_cast<Node*>(to_ - 1); }
-    MapLeaf* leaf() const { return reinterpret_cast<MapLeaf*>(to_); }
+    MapLeaf* leaf() const { return reinterpret_cast<MapLeaf*>(to_ & ~std::uint64_t{0} >> 16); }
+    std::uint64_t capacity() const { return to_ >> 48; }
     bool operator==(const Slot&) const = default;
 
    private:
-    std::uintptr_t to_ = 0;
+    std::uint64_t to_ = 0;
   };
   struct Node {
     static Node* make(std::uint64_t base, int shift, std::size_t count);

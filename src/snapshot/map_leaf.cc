@@ -43,6 +43,24 @@ MapLeaf::Ptr MapLeaf::make(int bits, std::uint32_t capacity, bool wide_values, s
   return Ptr(new (memory) MapLeaf(bits, capacity, wide_values, bulk != nullptr));
 }
 
+MapLeaf::Ptr MapLeaf::of(std::span<const Pair> sorted, int bits, std::pmr::memory_resource* bulk) {
+  const auto count = static_cast<std::uint32_t>(sorted.size());
+  Ptr made = make(bits, count, std::ranges::any_of(sorted, is_wide, &Pair::value), bulk);
+  if (made->has_bitmap()) {
+    made->bitmap().assign(count, [&](std::uint32_t i) { return low(sorted[i].key); });
+  } else {
+    for (std::uint32_t i = 0; i < count; ++i) made->store_key(i, sorted[i].key);
+  }
+  std::byte* to = made->values();
+  if (made->value_bytes_ == 4) {
+    for (std::uint32_t i = 0; i < count; ++i) store<std::uint32_t>(to + i * 4, sorted[i].value);
+  } else {
+    for (std::uint32_t i = 0; i < count; ++i) store<std::uint64_t>(to + i * 8, sorted[i].value);
+  }
+  made->count_ = static_cast<std::uint16_t>(count);
+  return made;
+}
+
 MapLeaf::Ptr MapLeaf::copy(std::uint32_t from, std::uint32_t to, int bits, std::uint32_t room) const {
   const std::uint32_t count = to - from;
   Ptr made = make(bits, std::min(limit(bits), count + room), value_bytes_ == 8);
@@ -58,7 +76,7 @@ MapLeaf::Ptr MapLeaf::copy(std::uint32_t from, std::uint32_t to, int bits, std::
 
 MapLeaf::Ptr MapLeaf::joined(const MapLeaf& above, std::uint64_t base) const {
   const bool wide = value_bytes_ == 8 || above.value_bytes_ == 8;
-  Ptr made = make(bits_ + 1, std::min(limit(bits_ + 1), count_ + above.count_ + growth), wide);
+  Ptr made = make(bits_ + 1, std::min(limit(bits_ + 1), count_ + above.count_ + growth(count_)), wide);
   for (std::uint32_t at = 0; at < count_; ++at) made->append(base | key(at), value(at));
   const std::uint64_t upper = base + mask() + 1;
   for (std::uint32_t at = 0; at < above.count_; ++at) made->append(upper | above.key(at), above.value(at));
@@ -73,12 +91,18 @@ MapLeaf::Ptr MapLeaf::widened() const {
   return made;
 }
 
+MapLeaf::Exact MapLeaf::at_short_key(Short key) const {
+  const std::uint32_t below = search(key);
+  return at(below, load<Short>(keys() + (below - (below > 0)) * sizeof key) == key, stored_keys * sizeof key);
+}
+
 std::uint64_t MapLeaf::key(std::uint32_t at) const {
   return has_bitmap() ? bitmap().nth(at) : stored_key(at);
 }
 
 void MapLeaf::set_value(std::uint32_t at, std::uint64_t value) {
-  std::memcpy(values() + at * value_bytes_, &value, value_bytes_);
+  std::byte* to = values() + at * value_bytes_;
+  value_bytes_ == 4 ? store<std::uint32_t>(to, value) : store<std::uint64_t>(to, value);
 }
 
 std::uint64_t MapLeaf::stored_key(std::uint32_t at) const {

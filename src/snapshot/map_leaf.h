@@ -6,6 +6,7 @@
 #include <cstring>
 #include <memory>
 #include <memory_resource>
+#include <span>
 
 #include "snapshot/ranked_bitmap.h"
 
@@ -21,7 +22,8 @@ class alignas(std::uint64_t) MapLeaf {
   static constexpr int narrowest = RankedBitmap::bits;  ///< bits of a range
   /// Pairs of a leaf of 2^bits keys; all that there can be in the narrowest.
   static constexpr std::uint32_t limit(int bits) { return bits == narrowest ? RankedBitmap::size : stored_keys; }
-  static constexpr std::uint32_t growth = 4;  ///< pairs that there is room for after growing
+  /// Pairs that there is room for after growing to more than `count`.
+  static constexpr std::uint32_t growth(std::uint32_t count) { return 4 + count / 16; }
   struct Free {
     void operator()(MapLeaf* leaf) const;
   };
@@ -30,6 +32,12 @@ class alignas(std::uint64_t) MapLeaf {
   /// An empty one, for pairs of a range of 2^bits keys; in memory of its own, or in `bulk`, which outlives it and
   /// which it is never given back to.
   static Ptr make(int bits, std::uint32_t capacity, bool wide_values, std::pmr::memory_resource* bulk = nullptr);
+  struct Pair {
+    std::uint64_t key;
+    std::uint64_t value;
+  };
+  /// Of pairs in ascending order of different keys, no more than its limit; with no room for others.
+  static Ptr of(std::span<const Pair> sorted, int bits, std::pmr::memory_resource* bulk);
   /// A leaf of a range of 2^bits keys, no wider than this one's, with the pairs from `from` to before `to`, which lie
   /// in it, and room for more.
   Ptr copy(std::uint32_t from, std::uint32_t to, int bits, std::uint32_t room) const;
@@ -71,21 +79,25 @@ class alignas(std::uint64_t) MapLeaf {
   Near around(std::uint64_t key) const;
 
   /// Whether a key of the range is there, and its value; and whether any pair lies at or below it. Only where values
-  /// are short() and so are keys, as most are: in as few instructions as can be.
+  /// are short and so are keys, as most are: in as few instructions as can be, and fewest where there is a bitmap.
   struct Exact {
     bool any_below;
     bool there;
     std::uint32_t value;
   };
   bool is_short() const { return bits_ <= 16 && value_bytes_ == 4; }
-  Exact at_key(std::uint64_t key) const {
-    return has_bitmap() ? at(bitmap().count_up_to(low(key)), bitmap().has(low(key)), sizeof(RankedBitmap))
-                        : at_short_key(static_cast<Short>(key));
+  [[gnu::always_inline]] Exact at_key(std::uint64_t key) const {
+    if (!has_bitmap()) return at_short_key(static_cast<Short>(key));
+    const auto [count, has] = bitmap().rank(low(key));
+    return at(count, has, sizeof(RankedBitmap));
   }
-  /// Asks the memory for what a lookup will read, before it is known where in the leaf that is.
-  [[gnu::always_inline]] void prefetch() const {
-    const auto* block = reinterpret_cast<const std::byte*>(this);
-    for (std::size_t at = 0; at < prefetched; at += cache_line) __builtin_prefetch(block + at);
+  /// Asks the memory for the value of a key of a leaf, if it is one, of which nothing is known yet but how many it has
+  /// room for: where it lies if those of the narrowest range are evenly spread.
+  [[gnu::always_inline]] static void prefetch(const MapLeaf* leaf, std::uint64_t key, std::uint64_t capacity) {
+    const auto values = reinterpret_cast<std::uintptr_t>(leaf) + sizeof(MapLeaf) + sizeof(RankedBitmap);
+    const auto likely = values + (low(key) * capacity >> narrowest) * sizeof(std::uint32_t);
+    __builtin_prefetch(reinterpret_cast<const void*>(likely - cache_line / 2));
+    __builtin_prefetch(reinterpret_cast<const void*>(likely + cache_line / 2));
   }
 
   /// There is room, it can hold the value, and `key` is not there.
@@ -96,9 +108,8 @@ class alignas(std::uint64_t) MapLeaf {
 
  private:
   using Short = std::uint16_t;
-  static constexpr std::uint32_t stored_keys = 32;  // at most
+  static constexpr std::uint32_t stored_keys = 64;  // at most
   static constexpr std::size_t cache_line = 64;
-  static constexpr std::size_t prefetched = 192;
   static constexpr std::size_t vector_bytes = 16;
 
   MapLeaf(int bits, std::uint32_t capacity, bool wide_values, bool in_bulk);
@@ -127,15 +138,12 @@ class alignas(std::uint64_t) MapLeaf {
   RankedBitmap& bitmap() { return *reinterpret_cast<RankedBitmap*>(keys()); }
   const RankedBitmap& bitmap() const { return *reinterpret_cast<const RankedBitmap*>(keys()); }
 
+  /// What lies before the first value is a key's, and as good as any value where there is none.
   Exact at(std::uint32_t below, bool there, std::size_t keys_size) const {
-    const std::uint32_t at = below - (below > 0);
-    return {.any_below = below > 0, .there = there, .value = load<std::uint32_t>(keys() + keys_size + at * 4)};
+    const std::byte* last = keys() + keys_size + std::size_t{below} * 4 - 4;
+    return {.any_below = below > 0, .there = there, .value = load<std::uint32_t>(last)};
   }
-  Exact at_short_key(Short key) const {
-    const std::uint32_t below = search(key);
-    const std::uint32_t at = below - (below > 0);
-    return this->at(below, load<Short>(keys() + at * sizeof key) == key, stored_keys * sizeof key);
-  }
+  Exact at_short_key(Short key) const;
   std::uint64_t stored_key(std::uint32_t at) const;
   std::uint64_t value_at(const std::byte* values, std::uint32_t at) const {
     return value_bytes_ == 4 ? load<std::uint32_t>(values + at * 4) : load<std::uint64_t>(values + at * 8);

@@ -7,18 +7,24 @@
 
 namespace dmsnap {
 
-/// A set of numbers below 256 that tells at once how many of them lie below another: rank and select as in G. Jacobson,
-/// "Space-efficient Static Trees and Graphs", 1989, with counts for each 64. A plain value: no lock.
+/// A set of numbers below 1024 that tells at once how many of them lie below another: rank and select as in G.
+/// Jacobson, "Space-efficient Static Trees and Graphs", 1989, with counts for each 64. A plain value: no lock.
 class RankedBitmap {
  public:
-  static constexpr int bits = 8;  ///< of a number
+  static constexpr int bits = 10;  ///< of a number
   static constexpr std::uint32_t size = 1U << bits;
 
   bool has(std::uint32_t number) const { return (words_[number / 64] >> number % 64 & 1) != 0; }
-  /// How many there are at or below a number.
-  std::uint32_t count_up_to(std::uint32_t number) const {
-    return before_[number / 64] + ones(words_[number / 64] & up_to(number % 64));
+  /// How many there are at or below a number, and whether it is one of them.
+  struct Rank {
+    std::uint32_t count;
+    bool has;
+  };
+  Rank rank(std::uint32_t number) const {
+    const std::uint64_t up_to_it = words_[number / 64] << (63 - number % 64);
+    return {.count = before_[number / 64] + ones(up_to_it), .has = up_to_it >> 63 != 0};
   }
+  std::uint32_t count_up_to(std::uint32_t number) const { return rank(number).count; }
   /// The highest at or below a number; there is one.
   std::uint32_t last_up_to(std::uint32_t number) const {
     std::uint32_t word = number / 64;
@@ -42,6 +48,21 @@ class RankedBitmap {
     return word * 64 + static_cast<std::uint32_t>(std::countr_zero(some));
   }
 
+  /// Makes it the set of so many numbers in ascending order, `number_at(i)` each, sooner than by adding them.
+  template <typename NumberAt>
+  void assign(std::uint32_t count, const NumberAt& number_at) {
+    words_ = {};
+    for (std::uint32_t i = 0; i < count; ++i) {
+      const std::uint32_t number = number_at(i);
+      words_[number / 64] |= std::uint64_t{1} << number % 64;
+    }
+    std::uint32_t below = 0;
+    for (std::uint32_t word = 0; word < words_.size(); ++word) {
+      before_[word] = static_cast<std::uint16_t>(below);
+      below += ones(words_[word]);
+    }
+  }
+
   /// It is not there.
   void add(std::uint32_t number) { flip(number, 1); }
   /// It is there.
@@ -58,11 +79,11 @@ class RankedBitmap {
   void flip(std::uint32_t number, int count) {
     words_[number / 64] ^= std::uint64_t{1} << number % 64;
     for (std::uint32_t word = number / 64 + 1; word < words_.size(); ++word) {
-      before_[word] = static_cast<std::uint8_t>(before_[word] + count);
+      before_[word] = static_cast<std::uint16_t>(before_[word] + count);
     }
   }
 
-  std::array<std::uint8_t, 8> before_{};  // in the words below each
+  std::array<std::uint16_t, size / 64> before_{};  // in the words below each
   std::array<std::uint64_t, size / 64> words_{};
 };
 

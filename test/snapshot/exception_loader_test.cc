@@ -110,6 +110,13 @@ TEST(ExceptionLoader, names_the_lowest_origin_chunk_that_was_added_twice) {
   }
 }
 
+TEST(ExceptionLoader, names_one_of_few_origin_chunks_that_were_added_very_often) {
+  ExceptionLoader loader(large);
+  for (std::uint64_t i = 0; i < 200'000; ++i) ASSERT_TRUE(loader.add(run(30 + i % 10 * 3, 2 + i)));
+  ExceptionTable table;
+  EXPECT_EQ(loader.finish(table), Chunk(30));
+}
+
 TEST(ExceptionLoader, what_lies_outside_is_not_taken) {
   ExceptionLoader loader(100);
   EXPECT_FALSE(loader.add(run(100, 2)));

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <span>
 #include <string>
@@ -24,12 +25,18 @@ const Refusal* find_refusal(std::string_view name, std::string_view label);
 /// Whether opening this state blanks a stale tail, which is the only change that opening makes.
 bool blanks_tail(std::string_view name, std::string_view label);
 
-/// A case whose ops are not carried out, and why.
+/// A case whose ops from one on are not carried out, and why.
 struct NotReplayed {
   std::string_view name;
+  std::size_t from_op;
   std::string_view why;
 };
 std::span<const NotReplayed> not_replayed();
+/// How many ops of a case, which has `all`, are carried out.
+std::size_t replayed_ops(std::string_view name, std::size_t all);
+
+/// A case of several requests at once, whose entries have the order that chance gave them: contents and status count.
+bool depends_on_timing(std::string_view name);
 
 /// A case in which our COW device ends otherwise than the kernel's, in these chunks and in no other.
 struct Difference {

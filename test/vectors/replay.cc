@@ -54,16 +54,17 @@ Replay::Replay(const Case& described, Blank blank)
 
 bool Replay::supports(const Op& op) {
   static const std::set<std::string, std::less<>> verbs{
-      "origin-up", "origin-error", "origin-ok", "up",   "down",       "cow-error", "cow-ok", "w", "zero",
-      "r",         "flush",        "status",    "sums", "checkpoint", "par",       "endpar"};
-  return verbs.contains(op[0]) && (op[0] != "up" || op.size() == 4);
+      "origin-up",  "origin-down", "origin-error", "origin-ok", "origin-delay", "up",         "down",      "cow-error",
+      "cow-ok",     "w",           "zero",         "r",         "discard",      "flush",      "status",    "sums",
+      "checkpoint", "par",         "endpar",       "sleep",     "merge-up",     "merge-wait", "merge-down"};
+  return verbs.contains(op[0]) && std::ranges::none_of(op, [](const auto& word) { return word.starts_with("len="); });
 }
 
-void Replay::run() {
-  for (std::size_t number = 0; number < described_.ops.size() && !testing::Test::HasFailure(); ++number) {
+void Replay::run(std::size_t end) {
+  for (std::size_t number = 0; number < end && !testing::Test::HasFailure(); ++number) {
     const Op& op = described_.ops[number];
     SCOPED_TRACE(fmt::format("{}, op {}: {}", described_.name, number, fmt::join(op, " ")));
-    const Record ours = carry_out(op);
+    const Record ours = carry_out(number);
     settle();
     const auto event = described_.events.find(number);
     const Record recorded = event == described_.events.end() ? Record() : event->second.own;
@@ -81,13 +82,16 @@ void Replay::run() {
   }
 }
 
-Record Replay::carry_out(const Op& op) {
+Record Replay::carry_out(std::size_t number) {
+  const Op& op = described_.ops[number];
   const std::string& verb = op[0];
   if (verb == "up") return up(op);
   if (verb == "down") return down(op);
   if (verb == "r") return read(op);
   if (verb == "w") return write(op, stream(std::stoull(op[4]), std::stoull(op[3])));
   if (verb == "zero") return write(op, Bytes(std::stoull(op[3])));
+  if (verb == "discard") return discard(op);
+  if (verb == "sleep" || verb.starts_with("merge-")) return merge(number);
   if (verb == "origin-error") origin_.fail(extent(op[1], op[2]));
   if (verb == "origin-ok") origin_.fail({});
   if (verb == "cow-error") targets_.at(op[1]).cow->fail(extent(op[2], op[3]));
@@ -104,6 +108,7 @@ Record Replay::up(const Op& op) {
     FailingDevice* const raw = device.get();
     const auto chunk = static_cast<std::uint32_t>(std::stoul(op[2]));
     target.open = &rig_.add(std::move(device), op[3], {.chunk_sectors = chunk});
+    target.features.assign(op.begin() + 4, op.end());
     target.cow = raw;
     target.closed.reset();
   } catch (const StoreError&) {
@@ -133,8 +138,62 @@ Record Replay::read(const Op& op) {
   return record;
 }
 
+/// The kernel's, too, reaches the origin past its snapshots when it is passed down to it.
+Record Replay::discard(const Op& op) {
+  if (op[1] == "origin") return failed("ENOTSUP");
+  const Target& target = targets_.at(op[1]);
+  const auto has = [&](const char* feature) { return std::ranges::count(target.features, feature) > 0; };
+  if (!has("discard_zeroes_cow")) return failed("ENOTSUP");
+  const Extent range = extent(op[2], op[3]);
+  const std::uint64_t chunk = target.open->store->geometry().chunk_sectors();
+  const Bytes zeros(chunk * sector_bytes);
+  for (Sector at = range.first; at < range.first + range.sectors; at += chunk) {
+    if (!target.open->view->has_durably({at, chunk})) continue;
+    if (const auto error = rig_.write(*target.open->file, at.value() * sector_bytes, zeros)) return outcome(error);
+  }
+  if (!has("discard_passdown_origin")) return {};
+  return outcome(origin_.write(range.first, Bytes(range.sectors * sector_bytes)));
+}
+
+Record Replay::merge(std::size_t number) {
+  const Op& op = described_.ops[number];
+  if (op[0] == "merge-up") {
+    merge_.emplace(*targets_.at(op[1]).cow, op[3], origin_.sectors(),
+                   [this](Sector to, const Bytes& data) { return write_origin(to, data); });
+    return {};
+  }
+  if (op[0] == "merge-wait") {
+    merge_->run();
+    return {.info = merge_->status(), .sha256 = {}};
+  }
+  if (const auto stopped_at = next_status(number)) merge_->run(stopped_at);
+  if (op[0] == "merge-down") merge_.reset();
+  return {};
+}
+
+/// Where snapshots need copies first, through the engine; else to the disk, which then answers itself.
+std::error_code Replay::write_origin(Sector to, const Bytes& data) {
+  if (rig_.snapshots().empty()) return origin_.write(to, data);
+  if (const auto error = rig_.write(rig_.origin_file(), to.value() * sector_bytes, data)) return error;
+  return rig_.flush(rig_.origin_file());
+}
+
+std::optional<std::string> Replay::next_status(std::size_t number) const {
+  for (auto event = described_.events.lower_bound(number); event != described_.events.end(); ++event) {
+    const auto merging = event->second.devices.find("merge");
+    if (merging != event->second.devices.end() && merging->second.info) return merging->second.info;
+    if (event->second.own.info) return event->second.own.info;
+  }
+  return std::nullopt;
+}
+
+std::string Replay::status(const std::string& device) const {
+  return device == "merge" ? merge_->status() : targets_.at(device).open->view->status();
+}
+
+/// What is merged is read from, and written to, the origin.
 ViewFile* Replay::file(const std::string& name) {
-  if (name == "origin") return &rig_.origin_file();
+  if (name == "origin" || name == "merge") return &rig_.origin_file();
   const Target& target = targets_.at(name);
   return target.open != nullptr ? target.open->file.get() : nullptr;
 }
@@ -162,7 +221,7 @@ void Replay::expect_devices(const Records& devices) {
     ViewFile* const shown = file(name);
     ASSERT_NE(shown, nullptr);
     if (recorded.info) {
-      EXPECT_EQ(targets_.at(name).open->view->status(), recorded.info);
+      EXPECT_EQ(status(name), recorded.info);
     }
     Bytes content(described_.snapshot_bytes());
     const bool unreadable = static_cast<bool>(shown->read(0, content));

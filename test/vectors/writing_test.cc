@@ -3,7 +3,6 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <iterator>
 #include <set>
 #include <span>
 #include <string>
@@ -20,16 +19,14 @@ namespace {
 
 using Names = std::set<std::string>;
 
-Names listed_as_not_replayed() {
-  Names names;
-  for (const NotReplayed& each : not_replayed()) names.emplace(each.name);
+std::vector<std::string> replayed() {
+  std::vector<std::string> names = case_names();
+  std::erase_if(names, [](const std::string& name) { return replayed_ops(name, 1) == 0; });
   return names;
 }
 
-std::vector<std::string> replayed() {
-  std::vector<std::string> names;
-  std::ranges::set_difference(case_names(), listed_as_not_replayed(), std::back_inserter(names));
-  return names;
+void run(Replay& replay, const Case& described) {
+  replay.run(replayed_ops(described.name, described.ops.size()));
 }
 
 /// Chunk by chunk, the chunks as large as the case says.
@@ -51,9 +48,9 @@ TEST_P(Writing, ops_give_the_kernels_bytes_contents_and_status) {
   const Case described = read_case(GetParam());
   const Difference* const difference = find_difference(described.name);
   Replay replay(described);
-  if (difference != nullptr || !described.repeatable) replay.leave_out_cows();
-  replay.run();
-  if (!described.repeatable) return;  // the order of the entries depended on timing: only contents and status count
+  if (difference != nullptr || depends_on_timing(described.name)) replay.leave_out_cows();
+  run(replay, described);
+  if (depends_on_timing(described.name)) return;
   for (const CowDevice& cow : described.cows) {
     const Bytes kernels = unpack(described.folder / described.checkpoints.back().cow_files.at(cow.name));
     EXPECT_EQ(differing_chunks(replay.cow(cow.name), kernels, cow.chunk_sectors * sector_bytes),
@@ -79,7 +76,7 @@ TEST_P(WritingOverOldBytes, gives_the_same_contents_status_and_metadata) {
   const Case described = read_case(GetParam());
   Replay replay(described, Replay::Blank::old_bytes);
   replay.leave_out_cows();
-  replay.run();
+  run(replay, described);
   for (const CowDevice& cow : described.cows) {
     const std::string info = described.reactivated.at(cow.name).info.value();
     if (info == "Invalid") continue;
@@ -96,7 +93,7 @@ std::vector<std::string> replayed_from_zeros() {
   std::erase_if(names, [](const std::string& name) {
     const Case described = read_case(name);
     const auto given = [](const CowDevice& cow) { return cow.file_at_start.has_value(); };
-    return described.type == "N" || !described.repeatable || find_difference(name) != nullptr ||
+    return described.type == "N" || depends_on_timing(name) || find_difference(name) != nullptr ||
            std::ranges::any_of(described.cows, given);
   });
   return names;
@@ -112,7 +109,9 @@ TEST(Vectors, what_is_not_replayed_cannot_be) {
     const bool opens_alike = find_refusal(name, "start") == nullptr && !blanks_tail(name, "start");
     if (!supported || !opens_alike) expected.insert(name);
   }
-  EXPECT_EQ(listed_as_not_replayed(), expected);
+  Names listed;
+  for (const NotReplayed& each : not_replayed()) listed.emplace(each.name);
+  EXPECT_EQ(listed, expected);
 }
 
 }  // namespace
