@@ -34,6 +34,9 @@ class BlockDevice {
     return read(from, to);
   }
 
+  /// It will be read soon: a device on a disk starts to fetch it and returns. A hint, without an outcome.
+  virtual void read_ahead(Extent) {}
+
   /// Writes all of `data` or fails; after a failure each sector of the range is old or new.
   [[nodiscard]] virtual std::error_code write(Sector to, std::span<const std::byte> data) = 0;
 

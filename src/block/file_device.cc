@@ -3,8 +3,10 @@
 
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <linux/magic.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/statvfs.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -24,6 +26,8 @@ FileDevice::FileDevice(UniqueFd fd) : fd_(std::move(fd)) {
   regular_ = S_ISREG(status.st_mode);
   if (regular_) {
     size_bytes_ = static_cast<std::uint64_t>(status.st_size);
+    struct statfs filesystem {};
+    in_memory_ = ::fstatfs(fd_.get(), &filesystem) == 0 && filesystem.f_type == TMPFS_MAGIC;
   } else if (!S_ISBLK(status.st_mode)) {
     throw std::invalid_argument("neither a regular file nor a block device");
   } else if (::ioctl(fd_.get(), BLKGETSIZE64, &size_bytes_) != 0) {
@@ -75,6 +79,12 @@ std::optional<std::error_code> FileDevice::try_read(Sector from, std::span<std::
     return read(from, to);
   }
   return std::nullopt;
+}
+
+void FileDevice::read_ahead(Extent range) {
+  if (in_memory_) return;
+  ::posix_fadvise(fd_.get(), static_cast<off_t>(range.first.value() * sector_bytes),
+                  static_cast<off_t>(range.sectors * sector_bytes), POSIX_FADV_WILLNEED);
 }
 
 std::error_code FileDevice::write(Sector to, std::span<const std::byte> data) {

@@ -28,6 +28,7 @@ class FileDevice final : public BlockDevice {
   std::uint64_t size_bytes() const override { return size_bytes_; }
   std::error_code read(Sector from, std::span<std::byte> to) override;
   std::optional<std::error_code> try_read(Sector from, std::span<std::byte> to) override;
+  void read_ahead(Extent range) override;
   std::error_code write(Sector to, std::span<const std::byte> data) override;
   std::error_code flush() override;
   std::error_code reserve(Extent range) override;
@@ -42,6 +43,7 @@ class FileDevice final : public BlockDevice {
 
   const UniqueFd fd_;
   bool regular_ = false;
+  bool in_memory_ = false;  // on a tmpfs: there is nothing to fetch
   std::uint64_t size_bytes_ = 0;
   std::atomic<bool> nowait_unsupported_ = false;  // only a hint: a wrong guess costs one system call
   std::atomic<int> flush_errno_ = 0;              // of the first failed flush; the same answer for ever

@@ -19,6 +19,7 @@ class Origin final : public View {
     return wait == Wait::no ? device_.try_read(from, to) : device_.read(from, to);
   }
   Outcome write_settled(Sector to, std::span<const std::byte> data, Wait) override { return device_.write(to, data); }
+  void read_ahead(Extent range) override { device_.read_ahead(range); }
   std::error_code expect_write(Extent) override { return {}; }
   std::error_code write_held(Sector to, std::span<const std::byte> data) override { return device_.write(to, data); }
   std::error_code sync() override { return device_.flush(); }

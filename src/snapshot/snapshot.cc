@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "snapshot/snapshot.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <utility>
 
@@ -146,7 +145,7 @@ Outcome Snapshot::write_new(Use use, Sector to, std::span<const std::byte> data,
     // Read before the claim, so that nobody waits for it: the base keeps these chunks as they are until it is claimed.
     assembled.resize(region.sectors * sector_bytes);
     const Outcome edges = read_edges(*base, region, range, assembled, wait);
-    if (!edges || *edges) return edges ? publish({.first = first, .copies = {}}, *edges) : edges;
+    if (!edges || *edges) return edges ? publish({}, *edges) : edges;
     const std::uint64_t offset = (to - region.first) * sector_bytes;
     std::memcpy(assembled.data() + offset, data.data(), std::min<std::size_t>(data.size(), assembled.size() - offset));
   }
@@ -159,7 +158,8 @@ Outcome Snapshot::write_new(Use use, Sector to, std::span<const std::byte> data,
   const auto bytes = (whole ? data : std::span<const std::byte>(assembled)).first(taken.sectors * sector_bytes);
   const std::error_code error = cow_.write(g.first_sector(claimed.first), bytes);
   written = std::min(range.end(), taken.end()) - to;
-  return publish({.first = first, .copies = claimed}, error);
+  const std::array done{Region{.first = first, .copies = claimed}};
+  return publish(done, error);
 }
 
 Outcome Snapshot::read_edges(View& base, Extent region, Extent data, std::span<std::byte> assembled, Wait wait) {
@@ -173,109 +173,6 @@ Outcome Snapshot::read_edges(View& base, Extent region, Extent data, std::span<s
     return base.read_settled(data.end(), tail, wait);
   }
   return std::error_code();
-}
-
-bool Snapshot::pending(Chunk chunk) const {
-  return std::ranges::any_of(pending_,
-                             [&](const Region& r) { return r.first <= chunk && chunk < r.first + r.copies.length; });
-}
-
-std::uint64_t Snapshot::pending_among(Chunk first, std::uint64_t chunks) const {
-  std::uint64_t count = 0;
-  for (const Region& region : pending_) {
-    const Chunk begin = std::max(region.first, first);
-    const Chunk end = std::min(region.first + region.copies.length, first + chunks);
-    if (begin < end) count += end - begin;
-  }
-  return count;
-}
-
-std::uint64_t Snapshot::free_gap(Chunk first, std::uint64_t at_most) const {
-  const auto span = table_.find(first, at_most);
-  if (span.copied || pending(first)) return 0;
-  std::uint64_t length = span.length;
-  for (const Region& region : pending_) {
-    if (region.first > first) length = std::min(length, region.first - first);
-  }
-  return length;
-}
-
-Outcome Snapshot::claim(Chunk first, std::uint64_t at_most, Use use, const View* base, Wait wait, CowRun& claimed) {
-  WriteLock lock(mutex_);
-  if (wait == Wait::no && pending(first)) return std::nullopt;
-  pending_changed_.wait(mutex_, [&]() NO_THREAD_SAFETY_ANALYSIS { return !pending(first); });
-  if (const auto error = unusable(use)) return error;
-  if (base != base_) return std::error_code();
-  const std::uint64_t gap = free_gap(first, at_most);
-  if (gap == 0) return std::error_code();
-  const std::uint64_t affordable = chunks_with_room(first, gap);
-  if (affordable == 0) return Error::store_full;
-  if (!make_room(affordable - expected_among(first, affordable))) return Error::disk_full;
-  const auto prepared = store_.prepare(affordable);
-  if (!prepared) return prepared.error();
-  expected_.erase(expected_.lower_bound(first.value()), expected_.lower_bound(first.value() + prepared->length));
-  pending_.push_back({.first = first, .copies = *prepared});
-  claimed = *prepared;
-  return std::error_code();
-}
-
-std::uint64_t Snapshot::expected_among(Chunk first, std::uint64_t chunks) const {
-  const auto end = expected_.lower_bound(first.value() + chunks);
-  return static_cast<std::uint64_t>(std::distance(expected_.lower_bound(first.value()), end));
-}
-
-std::uint64_t Snapshot::chunks_with_room(Chunk first, std::uint64_t at_most) const {
-  std::uint64_t spare = store_.available() - expected_.size() - promised_;
-  std::uint64_t chunks = 0;
-  for (auto expected = expected_.lower_bound(first.value()); chunks < at_most; ++chunks) {
-    if (expected != expected_.end() && *expected == first.value() + chunks) {
-      ++expected;
-    } else if (spare-- == 0) {
-      break;
-    }
-  }
-  return chunks;
-}
-
-bool Snapshot::make_room(std::uint64_t chunks) {
-  constexpr std::uint64_t step_sectors = (64 << 20) / sector_bytes;
-  const Sector needed = store_.reach(expected_.size() + promised_ + chunks);
-  if (needed <= reserved_end_) return true;
-  const std::uint64_t step = std::min(step_sectors, cow_.available_bytes() / 16 / sector_bytes);
-  const Sector wished = std::min(std::max(needed, reserved_end_ + step), Sector(cow_.sectors()));
-  for (const Sector end : {wished, needed}) {
-    if (cow_.reserve({reserved_end_, end - reserved_end_})) continue;
-    reserved_end_ = end;
-    return true;
-  }
-  return false;
-}
-
-void Snapshot::release_room() {
-  WriteLock lock(mutex_);
-  if (state_ == SnapshotState::invalid) return;
-  const Sector used = std::max(store_.reach(0), Sector(store_.usage().allocated));
-  if (used >= reserved_end_) return;
-  cow_.release({used, reserved_end_ - used});
-  reserved_end_ = used;
-}
-
-std::error_code Snapshot::publish(const Region& region, std::error_code copied) {
-  const ExceptionRun run{.origin = region.first, .copy = region.copies.first, .length = region.copies.length};
-  if (run.length > 0) {
-    {
-      WriteLock lock(mutex_);
-      if (!copied && !table_.insert(run)) copied = errc(std::errc::value_too_large);
-      std::erase_if(pending_, [&](const Region& each) { return each.first == region.first; });
-    }
-    cow_dirty_.store(true, std::memory_order_release);
-    pending_changed_.notify_all();
-    store_.commit(run, !copied, {});
-    flusher_.note_commit();
-  }
-  if (!copied) return {};
-  invalidate(fmt::format("chunk {} could not be copied: {}", run.origin.value(), copied.message()));
-  return Error::snapshot_invalid;
 }
 
 std::error_code Snapshot::flush_cow() {

@@ -151,9 +151,18 @@ class Snapshot final : public View {
   /// Takes room for the copies of the chunks that have none, which are expected from then on. Error::store_full,
   /// Error::disk_full: there is none, and nothing is changed.
   std::error_code take_room(Extent range) REQUIRES(mutex_);
-  /// Ends what claim() began: the region is an exception from now on, or the snapshot becomes invalid.
-  std::error_code publish(const Region& region, std::error_code copied);
-  std::error_code copy_region(const Region& region);
+  /// Ends what claim() began: the regions, in the order of their COW chunks, are exceptions from now on, or the
+  /// snapshot becomes invalid.
+  std::error_code publish(std::span<const Region> regions, std::error_code copied);
+
+  std::vector<Extent> expected_extents() const EXCLUDES(mutex_);
+  /// claim() for the next of the expected chunks, neighbours or not, about copy_bytes of them. None: nothing is
+  /// expected any more.
+  std::error_code claim_expected(std::vector<Region>& claimed) EXCLUDES(mutex_);
+  /// How many chunks from the first expected one on are expected.
+  std::uint64_t expected_run(std::uint64_t at_most) const REQUIRES_SHARED(mutex_);
+  std::error_code copy_regions(View& from, std::span<const Region> regions);
+  std::error_code copy_region(View& from, const Region& region);
   std::error_code no_room_for_writer(std::error_code why);
 
   BlockDevice& cow_;

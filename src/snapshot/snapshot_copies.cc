@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // How a snapshot keeps what its base is about to overwrite (snapshot.h).
-#include <fmt/format.h>
-
 #include <algorithm>
-#include <utility>
 #include <vector>
 
 #include "dmsnap/error.h"
@@ -52,100 +49,90 @@ std::error_code Snapshot::take_room(Extent range) {
   return {};
 }
 
-std::vector<Extent> Snapshot::exceptions(Sector from, std::uint64_t at_most, Sector& reached) const {
-  const ChunkGeometry g = geometry();
-  std::vector<Extent> found;
+void Snapshot::copy_expected() {
+  View& from = *base();
+  for (const Extent& each : expected_extents()) from.read_ahead(each);
+  std::vector<Region> claimed;
+  do {
+    claimed.clear();
+    if (const auto error = claim_expected(claimed)) return invalidate("no COW chunk for a copy: " + error.message());
+  } while (!claimed.empty() && !publish(claimed, copy_regions(from, claimed)));
+}
+
+std::vector<Extent> Snapshot::expected_extents() const {
+  std::vector<Extent> extents;
   ReadLock lock(mutex_);
-  const Chunk end = g.chunk_end({Sector(0), sectors_});
-  std::uint64_t sectors = 0;
-  Chunk at = g.chunk_of(from);
-  while (at < end && sectors < at_most) {
-    const auto span = table_.find(at, std::min<std::uint64_t>(end - at, ExceptionTable::max_run));
-    if (span.copied) {
-      const std::uint64_t room = std::max<std::uint64_t>((at_most - sectors) / g.chunk_sectors(), 1);
-      found.push_back(extent_of(at, std::min(span.length, room)));
-      sectors += found.back().sectors;
-      at += std::min(span.length, room);
+  for (const std::uint64_t chunk : expected_) {
+    const Extent extent = extent_of(Chunk(chunk), 1);
+    if (!extents.empty() && extents.back().end() == extent.first) {
+      extents.back().sectors += extent.sectors;
     } else {
-      at += span.length;
+      extents.push_back(extent);
     }
   }
-  reached = at < end ? g.first_sector(at) : Sector(sectors_);
-  return found;
+  return extents;
 }
 
-std::uint64_t Snapshot::lacking(Extent range, Sector& end) const {
-  ReadLock lock(mutex_);
-  if (state_ == SnapshotState::invalid || range.first >= Sector(sectors_)) return 0;
-  std::uint64_t chunks = 0;
-  const Chunk last = end_of(range);
-  for (Chunk at = geometry().chunk_of(range.first); at < last;) {
-    const auto span = table_.find(at, last - at);
-    if (!span.copied) chunks += span.length - expected_among(at, span.length) - pending_among(at, span.length);
-    at += span.length;
-  }
-  end = geometry().first_sector(last);
-  return chunks;
-}
-
-std::error_code Snapshot::promise_room(std::uint64_t chunks) {
+/// All under one lock, so their COW chunks follow each other, but for areas between them.
+std::error_code Snapshot::claim_expected(std::vector<Region>& claimed) {
+  std::uint64_t left = std::max<std::uint64_t>(copy_bytes / geometry().chunk_bytes(), 1);
   WriteLock lock(mutex_);
-  if (state_ == SnapshotState::invalid) return {};
-  if (store_.available() < expected_.size() + promised_ + chunks) return Error::store_full;
-  if (!make_room(chunks)) return Error::disk_full;
-  promised_ += chunks;
+  while (left > 0 && !expected_.empty()) {
+    const Chunk first(*expected_.begin());
+    if (pending(first)) {
+      if (!claimed.empty()) return {};
+      pending_changed_.wait(mutex_, [&]() NO_THREAD_SAFETY_ANALYSIS { return !pending(first); });
+      continue;  // much may be different now
+    }
+    const std::uint64_t gap = free_gap(first, expected_run(left));
+    if (gap == 0) {
+      expected_.erase(expected_.begin());
+      continue;
+    }
+    const auto prepared = store_.prepare(gap);
+    if (!prepared) return claimed.empty() ? prepared.error() : std::error_code();
+    expected_.erase(expected_.begin(), expected_.lower_bound(first.value() + prepared->length));
+    claimed.push_back({.first = first, .copies = *prepared});
+    pending_.push_back(claimed.back());
+    left -= prepared->length;
+  }
   return {};
 }
 
-void Snapshot::release_promise() {
-  WriteLock lock(mutex_);
-  promised_ = 0;
-}
-
-std::error_code Snapshot::expect_handed_on(Extent range) {
-  WriteLock lock(mutex_);
-  if (state_ == SnapshotState::invalid) return {};
-  const std::uint64_t promised = std::exchange(promised_, 0);
-  const std::uint64_t before = expected_.size();
-  const std::error_code error = take_room(range);
-  promised_ = promised - std::min(promised, expected_.size() - before);
-  return error;
-}
-
-void Snapshot::copy_expected() {
-  for (;;) {
-    Chunk first;
-    std::uint64_t count = 0;
-    {
-      ReadLock lock(mutex_);
-      if (expected_.empty()) return;
-      first = Chunk(*expected_.begin());
-      const std::uint64_t at_most = std::max<std::uint64_t>(copy_bytes / geometry().chunk_bytes(), 1);
-      for (const std::uint64_t chunk : expected_) {
-        if (count == at_most || chunk != first.value() + count) break;
-        ++count;
-      }
-    }
-    CowRun claimed;
-    const Outcome outcome = claim(first, count, Use::keep, base(), Wait::yes, claimed);
-    if (*outcome) {
-      invalidate(fmt::format("no COW chunk for chunk {}: {}", first.value(), outcome->message()));
-      return;
-    }
-    if (claimed.length == 0) {
-      WriteLock lock(mutex_);
-      expected_.erase(first.value());
-      continue;
-    }
-    const Region region{.first = first, .copies = claimed};
-    if (publish(region, copy_region(region))) return;
+std::uint64_t Snapshot::expected_run(std::uint64_t at_most) const {
+  std::uint64_t length = 0;
+  for (const std::uint64_t chunk : expected_) {
+    if (length == at_most || chunk != *expected_.begin() + length) break;
+    ++length;
   }
+  return length;
 }
 
-std::error_code Snapshot::copy_region(const Region& region) {
+/// Each is read into its place in what is written as one piece, as far as their COW chunks follow each other.
+std::error_code Snapshot::copy_regions(View& from, std::span<const Region> regions) {
+  if (regions.size() == 1) return copy_region(from, regions.front());
+  static thread_local std::vector<std::byte> buffer(copy_bytes);
+  const ChunkGeometry g = geometry();
+  std::size_t filled = 0;
+  Sector to{};
+  for (const Region& region : regions) {
+    const Sector begin = g.first_sector(region.copies.first);
+    if (filled > 0 && begin != to + filled / sector_bytes) {
+      if (const auto error = cow_.write(to, std::span(buffer).first(filled))) return error;
+      filled = 0;
+    }
+    if (filled == 0) to = begin;
+    const Extent extent = extent_of(region.first, region.copies.length);
+    const auto bytes = std::span(buffer).subspan(filled, extent.sectors * sector_bytes);
+    if (const Outcome error = from.read_settled(extent.first, bytes, Wait::yes); *error) return *error;
+    filled += bytes.size();
+  }
+  return cow_.write(to, std::span(buffer).first(filled));
+}
+
+std::error_code Snapshot::copy_region(View& from, const Region& region) {
   static thread_local std::vector<std::byte> buffer;
   buffer.resize(copy_bytes);
-  View& from = *base();
   Extent left = extent_of(region.first, region.copies.length);
   Sector to = geometry().first_sector(region.copies.first);
   while (left.sectors > 0) {

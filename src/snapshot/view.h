@@ -49,6 +49,8 @@ class View {
 
   /// What dependants read: without held writes, since they replace what a dependant still has to keep.
   [[nodiscard]] virtual Outcome read_settled(Sector from, std::span<std::byte> to, Wait wait) = 0;
+  /// It will be read soon: starts to fetch it where that takes time. A hint.
+  virtual void read_ahead(Extent) {}
   /// Writes past the dependants: for data that every one of them has a durable copy under.
   [[nodiscard]] virtual Outcome write_settled(Sector to, std::span<const std::byte> data, Wait wait) = 0;
   /// The view is about to hold a write to the range: takes what room it will need of its own. An error refuses the
