@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 
-from machine import PROJECT, end, run, wait_for
+from machine import PROJECT, end, run, unmount, wait_for
 from peers import Peer
 
 # Each is tried; the fastest is the limit.
@@ -41,11 +41,12 @@ class NullLimit(Limit):
         mount.mkdir()
         shown.mkdir()
         (shown / "disk.img").hardlink_to(image)
-        daemon = subprocess.Popen([self.program, "-f", "-o", f"source={shown}", *self.options, mount])
+        with open(folder / "log", "w", encoding="utf-8") as log:
+            daemon = subprocess.Popen([self.program, "-f", "-o", f"source={shown}", *self.options, mount], stderr=log)
         try:
             wait_for(lambda: (mount / "disk.img").exists(), "passthrough_ll", daemon)
             yield mount / "disk.img"
-            run("umount", mount)
+            unmount("umount", mount)
         finally:
             end(daemon)
         shutil.rmtree(shown)

@@ -26,7 +26,7 @@ DEPTH_16 = ("--ioengine=io_uring", "--iodepth=16")
 class Figure:
     rate: float          # operations, or bytes, or whole runs a second
     p999: float = 0.0    # nanoseconds: 99.9 % of the operations were faster
-    written: int = 0     # operations
+    written: int = 0     # blocks
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,14 +72,14 @@ def fio_log(folder, order, size, part, parts):
     return path
 
 
-def fio(file, options, jobs):
+def fio(file, options, jobs, operation_bytes=BLOCK):
     """`jobs` has the options of each job that runs at once."""
     words = ["--output-format=json", "--group_reporting", "--randseed=8", "--size=" + str(file_bytes(file)), *options]
     for number, job in enumerate(jobs):
         words += [f"--name=job{number}", *job]
     report = json.loads(run("fio", *words))["jobs"][0]
     did = max(report["read"], report["write"], key=lambda way: way["total_ios"])
-    return Figure(rate=did["total_ios"] * 1000 / did["runtime"], written=report["write"]["total_ios"],
+    return Figure(rate=did["total_ios"] * 1000 / did["runtime"], written=report["write"]["total_ios"] * operation_bytes // BLOCK,
                   p999=did["clat_ns"].get("percentile", {}).get("99.900000", 0))
 
 
@@ -98,6 +98,7 @@ class Replay:
         size = file_bytes(file)
         logs = [fio_log(conditions.logs, self.order, size, part, self.jobs) for part in range(self.jobs)]
         return fio(file, [f"--replay_redirect={file}", f"--direct={int(conditions.direct)}", "--end_fsync=1",
+                          "--number_ios=1",  # or fio leaves out the fsync when a log comes to its end at depth 16
                           f"--fsync={self.fsync_each}", f"--runtime={conditions.at_most}", *self.engine],
                    [[f"--read_iolog={log}"] for log in logs])
 
@@ -120,7 +121,7 @@ class Sequential:
     def run(self, file, conditions):
         repeat = ["--time_based", f"--runtime={conditions.seconds}"] if self.way == "read" else []
         return fio(file, [f"--filename={file}", "--direct=1", f"--rw={self.way}", "--bs=1m", "--end_fsync=1", *repeat,
-                          *self.engine], [[]])
+                          *self.engine], [[]], operation_bytes=1 << 20)
 
 
 class CatAgain:

@@ -54,6 +54,12 @@ def wait_for(true, what, daemon=None, seconds=20):
         time.sleep(0.01)
 
 
+def unmount(*words):
+    """The kernel lets go of what was open in an io_uring only a moment after the program's end: until then it is busy."""
+    wait_for(lambda: subprocess.run([str(word) for word in words], stderr=subprocess.DEVNULL, check=False).returncode == 0,
+             " ".join(map(str, words)))
+
+
 def end(daemon):
     daemon.terminate()
     daemon.wait()

@@ -4,6 +4,7 @@ import collections
 import contextlib
 import dataclasses
 import os
+import re
 import sys
 
 from images import Images
@@ -30,7 +31,7 @@ class Measurement:
             print(f"  {place}: {session}", file=sys.stderr, flush=True)
             workloads = [each for each in WORKLOADS.values() if any(cell.workload == each.name for cell in wanted)]
             names = sorted({cell.peer for cell in wanted})
-            folders = {name: self.scratch.folder(place, f"{session} {name}") for name in names}
+            folders = {name: self.scratch.folder(place, re.sub(r"\W+", "-", f"{session} {name}")) for name in names}
             if workloads[0].repeatable:
                 self.on_standing_peers(place, folders, workloads, wanted)
             else:

@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 
-from machine import GIB, end, run, wait_for
+from machine import GIB, end, run, unmount, wait_for
 
 LARGEST_IMAGE_BYTES = GIB
 
@@ -57,7 +57,7 @@ class Dmsnap(Peer):
         for snapshot in self.snapshots:
             run(self.program, "create", *(["--layout", self.layout] if self.layout else []), mount, snapshot)
         yield mount / "origin" if self.view == "origin" else mount / "snapshots" / "snap0"
-        run(self.program, "umount", mount)
+        unmount(self.program, "umount", mount)
         mount.rmdir()
         shutil.rmtree(store)
 
@@ -135,7 +135,7 @@ class Nbdkit(Peer):
         try:
             wait_for(lambda: (mount / "disk").exists(), "nbdfuse", daemon)
             yield mount / "disk"
-            run("fusermount3", "-u", mount)
+            unmount("fusermount3", "-u", mount)
             daemon.wait()
         finally:
             end(daemon)
@@ -149,7 +149,7 @@ class Xmount(Peer):
         mount.mkdir()
         run("xmount", "--in", "raw", image, "--out", "raw", "--cache", cache, mount)
         yield mount / f"{image.stem}.dd"
-        run("umount", mount)
+        unmount("umount", mount)
         mount.rmdir()
         cache.unlink()
 
