@@ -34,6 +34,10 @@ class Peer:
         """After writes to `count` blocks that were never written, and an fsync. Nothing is asked of other programs."""
 
 
+def status(program, mount):
+    return json.loads(run(program, "status", "--json", mount))
+
+
 class Dmsnap(Peer):
     def __init__(self, name, program, transport, view="snapshot", snapshots=1, layout=None):
         super().__init__(name)
@@ -45,9 +49,6 @@ class Dmsnap(Peer):
 
     def can_serve(self):
         return self.layout is None or "--layout" in run(self.program, "create", "--help")
-
-    def status(self, folder):
-        return json.loads(run(self.program, "status", "--json", folder / "d"))
 
     @contextlib.contextmanager
     def serve(self, image, folder):
@@ -63,7 +64,7 @@ class Dmsnap(Peer):
 
     def check_written(self, folder, count):
         """Nothing is held any more, and the COW files have every exception. They are in use, so copies of them are read."""
-        held = self.status(folder)["held_bytes"]
+        held = status(self.program, folder / "d")["held_bytes"]
         if held:
             sys.exit(f"{self.name}: {held} bytes are held after an fsync")
         changed = self.snapshots if self.layout is None else self.snapshots[-1:]
