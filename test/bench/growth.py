@@ -90,8 +90,8 @@ class Growth:
     def attached(self, image, cow):
         mount = self.scratch.folder("tmpfs", f"attached-{cow.stat().st_size}")
         begin = time.monotonic()
-        run(self.program, "mount", "--transport", self.transport, "--store", mount.with_suffix(".store"), "--attach", f"snap={cow}",
-            image, mount)
+        run(self.program, "mount", "--transport", self.transport, "--store", mount.with_suffix(".store"),
+            "--attach", f"snap={cow}", image, mount)
         snapshot = mount / "snapshots" / "snap"
         with open(snapshot, "rb") as file:
             file.read(1)
@@ -120,8 +120,8 @@ class Growth:
 
 
 def write_at_random(file, engine, count_bytes, *options):
-    return fio(file, [f"--filename={file}", "--direct=1", "--rw=randwrite", "--bs=4k", "--end_fsync=1", f"--io_size={count_bytes}",
-                      *options, *engine], [[]]).rate
+    return fio(file, [f"--filename={file}", "--direct=1", "--rw=randwrite", "--bs=4k", "--end_fsync=1",
+                      f"--io_size={count_bytes}", *options, *engine], [[]]).rate
 
 
 def memory_per_exception(scratch, program, transport, count):

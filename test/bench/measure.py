@@ -84,7 +84,10 @@ class Measurement:
     def measure_once(self, cell, file):
         if cell.place == "disk":
             os.sync()
+        workload = WORKLOADS[cell.workload]
         conditions = dataclasses.replace(self.conditions, direct=self.peers[cell.peer].direct)
-        figure = WORKLOADS[cell.workload].work.run(file, conditions)
+        if workload.repeatable:
+            conditions = dataclasses.replace(conditions, at_most=conditions.seconds)
+        figure = workload.work.run(file, conditions)
         self.figures[cell].append(figure)
         return figure

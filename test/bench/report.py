@@ -52,7 +52,8 @@ def amount(value, figure):
 
 def line(outcome, figures):
     contest, reference = outcome.contest, outcome.reference
-    work = contest.subject.workload + (", p99.9" if contest.figure == "p999" else "") + (", on disk" if contest.subject.place == "disk" else "")
+    work = contest.subject.workload + (", p99.9" if contest.figure == "p999" else "")
+    work += ", on disk" if contest.subject.place == "disk" else ""
     head = f"{contest.row:<3} {work:<44} {contest.subject.peer:<28}"
     if reference is None:
         return f"{head} {'not to be had with this dmsnap':<50}"

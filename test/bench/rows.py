@@ -39,6 +39,7 @@ READS_AND_OVERWRITES = {
     "e": [("random read, 16x2", (1.7, 2.6)), ("random overwrite, 16x2", (1.7, 2.6))],
     "f": [("sequential read", (1.5, 1.8)), ("sequential overwrite", (1.0, 1.1)), ("sequential first write", (2.5, 2.5))],
 }
+SMALL_CLUSTERS = "qemu 4 KiB clusters"
 OTHERS = ("nbdkit cow", "xmount")
 ORIGIN = "dmsnap origin"
 MANY = "dmsnap origin, 16 snapshots"
@@ -56,8 +57,8 @@ def reads_and_overwrites(transport, null):
 
 def first_writes(transport):
     """To a snapshot, and to the origin."""
-    to_snapshot = [("first writes", "qemu", (8, 10)), ("first writes", "qemu 4 KiB clusters", (2, 3)),
-                   ("512 MiB of first writes", "qemu", (1.5, 1.5)), ("512 MiB of first writes", "qemu 4 KiB clusters", (1.5, 1.5))]
+    to_snapshot = [("first writes", "qemu", (8, 10)), ("512 MiB of first writes", "qemu", (1.5, 1.5)),
+                   ("first writes", SMALL_CLUSTERS, (2, 3)), ("512 MiB of first writes", SMALL_CLUSTERS, (1.5, 1.5))]
     to_origin = [("first writes", (2.4, 3.2)), ("first writes, 16x2", (3, 4)), ("512 MiB of first writes", (1.5, 1.5))]
     for workload, reference, targets in to_snapshot:
         yield against("c", "dmsnap", workload, [reference], targets[transport])
@@ -68,7 +69,7 @@ def first_writes(transport):
         yield against("d", ORIGIN, "first writes", [other], 1.0)
     yield against("c", "dmsnap", "first writes", ["qemu"], 3, figure="p999")
     yield against("d", ORIGIN, "first writes", ["qemu copy-before-write"], 3, figure="p999")
-    for reference in ("qemu", "qemu 4 KiB clusters"):
+    for reference in ("qemu", SMALL_CLUSTERS):
         yield against("c", "dmsnap", "first writes", [reference], 0.7, place="disk", of_tmpfs=True)
     yield against("d", ORIGIN, "first writes", ["qemu copy-before-write"], 0.7, place="disk", of_tmpfs=True)
 

@@ -8,7 +8,8 @@ from loads import DEPTH_16, CatAgain, RandomReads, Replay, Sequential, anywhere,
 
 @dataclasses.dataclass(frozen=True)
 class Workload:
-    """What is copied before ("nothing", "half" of the 4 KiB blocks at random, "all" sequentially; or "files": an ext4), and then done.
+    """What is copied before ("nothing", "half" of the 4 KiB blocks at random, "all" sequentially; or "files": an ext4), and
+    then done.
 
     Workloads of one session are run one after the other on the same mount. A session that leaves the file as it was can be
     repeated on it; others begin anew for each round.
