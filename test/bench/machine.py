@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The machine: commands, what must be installed and free, and a scratch folder that goes with all that is mounted in it."""
+import contextlib
 import json
 import os
 import pathlib
@@ -14,7 +15,6 @@ PROJECT = pathlib.Path(__file__).resolve().parents[2]
 GIB = 1 << 30
 MEMORY_BYTES = 10 * GIB
 DISK_BYTES = 30 * GIB
-ENABLE_URING = pathlib.Path("/sys/module/fuse/parameters/enable_uring")
 
 
 def run(*words, **options):
@@ -111,6 +111,23 @@ class Scratch:
         return made
 
 
+class Setting:
+    """A setting of the kernel, for as long as it is entered. None where the kernel does not have it."""
+
+    def __init__(self, path, value):
+        self.path, self.value = pathlib.Path(path), value
+
+    def __enter__(self):
+        self.before = self.path.read_text().strip() if self.path.exists() else None
+        if self.before is not None:
+            self.path.write_text(self.value)
+        return self.before
+
+    def __exit__(self, *_):
+        if self.before is not None:
+            self.path.write_text(self.before)
+
+
 class Awake:
     """Keeps every processor from halting, with a loop that runs only where nothing else would: in a virtual machine it takes
     longer to wake a halted processor than to answer a request, and what would be measured is the hypervisor."""
@@ -125,22 +142,15 @@ class Awake:
             end(loop)
 
 
-class UringSwitch:
-    """The kernel's switch for FUSE over io_uring, set for as long as it is entered; a mount keeps what it has."""
-
-    def __init__(self, on):
-        self.wanted = "Y" if on else "N"
-
-    def __enter__(self):
-        self.before = ENABLE_URING.read_text().strip() if ENABLE_URING.exists() else None
-        if self.before is not None:
-            ENABLE_URING.write_text(self.wanted)
-        elif self.wanted == "Y":
+@contextlib.contextmanager
+def set_up(disk, over_io_uring):
+    """The scratch folders, on a machine where every wake-up counts the same. Without groups by session, since a daemon, which
+    has a session of its own, would wait up to 4 ms for whoever runs in another."""
+    with Setting("/sys/module/fuse/parameters/enable_uring", "Y" if over_io_uring else "N") as has_uring, \
+            Setting("/proc/sys/kernel/sched_autogroup_enabled", "0"), Scratch(disk) as scratch, Awake():
+        if over_io_uring and has_uring is None:
             sys.exit("this kernel has no FUSE over io_uring")
-
-    def __exit__(self, *_):
-        if self.before is not None:
-            ENABLE_URING.write_text(self.before)
+        yield scratch
 
 
 def write_random(path, size):
