@@ -2,6 +2,7 @@
 """How dmsnap's speed and memory change as things grow: snapshots, fill, the size of the image, exceptions."""
 import contextlib
 import os
+import shutil
 import statistics
 import time
 from typing import NamedTuple
@@ -11,14 +12,16 @@ from machine import GIB, resident_bytes, run, unmount, write_random
 from peers import Dmsnap, status
 
 MIB = 1 << 20
+EACH_SECOND = "a second"
 
 
 class Curve(NamedTuple):
     name: str
     title: str
-    x: str              # what the axis says
+    x: str              # what the axes say
+    y: str
     logarithmic: bool
-    points: list        # of dicts: "x", figures a second by their names, "memory" in bytes
+    points: list        # of dicts: "x", figures by their names, "memory" in bytes
 
 
 class Growth:
@@ -77,46 +80,52 @@ class Growth:
                 first = write_at_random(snapshot, PSYNC, 512 * MIB, "--norandommap", "--random_generator=tausworthe64")
                 yield {"x": size / GIB, "first writes": first, "reads": self.reads(snapshot), "memory": memory()}
 
-    def against_exceptions(self):
-        """The stores have headers and areas only; of data there are holes."""
+    def reads_against_exceptions(self):
+        for count, snapshot, _ in self.attached():
+            yield {"x": count, "reads": self.reads(snapshot), "memory": self.memory(snapshot.parents[1])}
+
+    def mount_against_exceptions(self):
+        for count, snapshot, seconds in self.attached():
+            yield {"x": count, "mount and read a byte": seconds, "memory": self.memory(snapshot.parents[1])}
+
+    def attached(self):
+        """Stores that have headers and areas only; of data there are holes."""
         build = self.program.resolve().parents[2]
         run("ninja", "-C", build, "test/metadata_bench")
         for exponent in range(3, 9):
             cow = self.scratch.memory / "many.cow"
             image = self.hole(int(run(build / "test" / "metadata_bench", "make", 10 ** exponent / 1e6, cow)))
-            yield {"x": 10 ** exponent} | self.attached(image, cow)
+            mount = self.scratch.folder("tmpfs", "attached")
+            begin = time.monotonic()
+            run(self.program, "mount", "--transport", self.transport, "--store", mount.with_suffix(".store"),
+                "--attach", f"snap={cow}", image, mount)
+            snapshot = mount / "snapshots" / "snap"
+            with open(snapshot, "rb") as file:
+                file.read(1)
+            yield 10 ** exponent, snapshot, time.monotonic() - begin
+            unmount(self.program, "umount", mount)
+            mount.rmdir()
+            shutil.rmtree(mount.with_suffix(".store"))
             cow.unlink()
-
-    def attached(self, image, cow):
-        mount = self.scratch.folder("tmpfs", f"attached-{cow.stat().st_size}")
-        begin = time.monotonic()
-        run(self.program, "mount", "--transport", self.transport, "--store", mount.with_suffix(".store"),
-            "--attach", f"snap={cow}", image, mount)
-        snapshot = mount / "snapshots" / "snap"
-        with open(snapshot, "rb") as file:
-            file.read(1)
-        mounts = 1 / (time.monotonic() - begin)
-        point = {"mounts and first reads": mounts, "reads": self.reads(snapshot), "memory": self.memory(mount)}
-        unmount(self.program, "umount", mount)
-        return point
 
     def curves(self):
         """A name, how it is drawn, and what makes its points."""
         return [
-            ("snapshots", "Number of snapshots of a 128 MiB origin", "snapshots", True, self.against_snapshots),
-            ("fill", "How much of a 512 MiB snapshot is copied, at random", "per cent", False, self.against_fill),
-            ("size", "Size of a sparse image with 131 072 random exceptions", "GiB", True, self.against_size),
-            ("exceptions", "Random exceptions in a store", "exceptions", True, self.against_exceptions),
+            ("snapshots", "Number of snapshots of a 128 MiB origin", "snapshots", EACH_SECOND, True, self.against_snapshots),
+            ("fill", "How much of a 512 MiB snapshot is copied, at random", "per cent", EACH_SECOND, False, self.against_fill),
+            ("size", "Size of a sparse image with 131 072 random exceptions", "GiB", EACH_SECOND, True, self.against_size),
+            ("exceptions", "Random exceptions in a store", "exceptions", EACH_SECOND, True, self.reads_against_exceptions),
+            ("mount", "Mounting a store of random exceptions", "exceptions", "seconds", True, self.mount_against_exceptions),
         ]
 
     def measure(self, only):
-        for name, title, x, logarithmic, points in self.curves():
+        for name, title, x, y, logarithmic, points in self.curves():
             if only in name:
                 measured = []
                 for point in points():
-                    print(name, " ".join(f"{key}={value:.0f}" for key, value in point.items()), flush=True)
+                    print(name, " ".join(f"{key}={value:.4g}" for key, value in point.items()), flush=True)
                     measured.append(point)
-                yield Curve(name, title, x, logarithmic, measured)
+                yield Curve(name, title, x, y, logarithmic, measured)
 
 
 def write_at_random(file, engine, count_bytes, *options):

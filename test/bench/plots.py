@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Curves of growth as SVG, by gnuplot: figures a second on the left, the daemon's memory on the right."""
+"""Curves of growth as SVG, by gnuplot: figures on the left, the daemon's memory on the right."""
 from machine import run
 
 SCRIPT = """
@@ -7,7 +7,7 @@ set terminal svg size 640,360 dynamic font "sans-serif,11" background "white"
 set output "{path}"
 set title "{title} ({transport})"
 set xlabel "{x}"
-set ylabel "a second"
+set ylabel "{y}"
 set y2label "MiB of memory"
 set ytics nomirror
 set y2tics
@@ -37,7 +37,7 @@ def draw(curve, transport, folder):
         blocks.append(f"$data{number} << END\n" + "".join(f"{x} {y}\n" for x, y in pairs) + "END\n")
         dashes = " dashtype 2" if name == "memory" else ""
         plots.append(f'$data{number} using 1:2 axes {axes} with linespoints linewidth 2{dashes} title "{name}"')
-    script = SCRIPT.format(path=folder / f"growth-{curve.name}.svg", title=curve.title, transport=transport, x=curve.x,
+    script = SCRIPT.format(path=folder / f"growth-{curve.name}.svg", title=curve.title, transport=transport, x=curve.x, y=curve.y,
                            format="%.0s%c" if curve.logarithmic else "%g",
                            logscale="set logscale x" if curve.logarithmic else "", series=", ".join(plots))
     run("gnuplot", input="".join(blocks) + script)
