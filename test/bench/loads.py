@@ -34,8 +34,8 @@ class Conditions:
     """Reads go on for `seconds`, a fixed amount of work ends after `at_most`; `logs` is a folder for orders of blocks."""
 
     logs: pathlib.Path
-    seconds: int = 3
-    at_most: int = 20
+    seconds: int
+    at_most: int
     direct: bool = True
 
 
@@ -64,11 +64,17 @@ def half_again(size):
 
 
 @functools.lru_cache
-def fio_log(folder, order, size, part, parts):
+def fio_log(folder, order, size, part, parts, fsync_each):
+    """fio takes its own option for fsyncs only where it makes up the writes itself."""
     blocks = order(size)
     share = blocks[len(blocks) * part // parts:len(blocks) * (part + 1) // parts]
-    path = folder / f"{order.__name__}.{size}.{part}.{parts}"
-    path.write_text("fio version 2 iolog\nf add\nf open\n" + "".join(f"f write {block * BLOCK} {BLOCK}\n" for block in share))
+    lines = ["fio version 2 iolog", "f add", "f open"]
+    for number, block in enumerate(share, 1):
+        lines.append(f"f write {block * BLOCK} {BLOCK}")
+        if fsync_each and number % fsync_each == 0:
+            lines.append("f sync 0 0")
+    path = folder / f"{order.__name__}.{size}.{part}.{parts}.{fsync_each}"
+    path.write_text("\n".join(lines) + "\n")
     return path
 
 
@@ -96,10 +102,10 @@ class Replay:
 
     def run(self, file, conditions):
         size = file_bytes(file)
-        logs = [fio_log(conditions.logs, self.order, size, part, self.jobs) for part in range(self.jobs)]
+        logs = [fio_log(conditions.logs, self.order, size, part, self.jobs, self.fsync_each) for part in range(self.jobs)]
         return fio(file, [f"--replay_redirect={file}", f"--direct={int(conditions.direct)}", "--end_fsync=1",
                           "--number_ios=1",  # or fio leaves out the fsync when a log comes to its end at depth 16
-                          f"--fsync={self.fsync_each}", f"--runtime={conditions.at_most}", *self.engine],
+                          f"--runtime={conditions.at_most}", *self.engine],
                    [[f"--read_iolog={log}"] for log in logs])
 
 

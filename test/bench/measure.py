@@ -18,7 +18,7 @@ from workloads import WORKLOADS, prepare
 class Measurement:
     def __init__(self, scratch, peers, rounds, seconds):
         self.scratch, self.peers, self.rounds = scratch, peers, rounds
-        self.conditions = Conditions(scratch.folder("tmpfs", "logs"), seconds)
+        self.conditions = Conditions(scratch.folder("tmpfs", "logs"), seconds, at_most=7 * seconds)
         self.images = Images(scratch)
         self.figures = collections.defaultdict(list)  # of each cell, one for each round
 
