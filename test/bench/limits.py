@@ -53,16 +53,6 @@ class NullLimit(Limit):
         mount.rmdir()
 
 
-class Loop(Limit):
-    """The image on a loop device."""
-
-    @contextlib.contextmanager
-    def serve(self, image, folder):
-        device = run("losetup", "--find", "--show", image).strip()
-        yield type(image)(device)
-        run("losetup", "-d", device)
-
-
 class RawFile(Limit):
     def __init__(self, name, direct=True):
         super().__init__(name)
@@ -101,5 +91,5 @@ def limits(transport):
     """By name."""
     null = build_null(transport)
     every = [NullLimit(name, null, options) for name, options in NULL_FORMS[transport].items()]
-    every += [Loop("loop device"), RawFile("raw file"), RawFile("raw file, buffered", direct=False)]
+    every += [RawFile("raw file"), RawFile("raw file, buffered", direct=False)]
     return {limit.name: limit for limit in every}
