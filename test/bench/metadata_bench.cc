@@ -3,7 +3,7 @@
 // exceptions of random origin chunks in FOLDER (default: /dev/shm), header and areas only, and measures on it, each in
 // a process of its own: loading against a loop of preads of the same areas, memory at its peak, inserting as many again
 // one by one, lookup against an array of the same size and absl::flat_hash_map, and check against loading. The file is
-// removed.
+// removed. metadata_bench make MILLIONS FILE only makes it, and prints how large its origin must be, in bytes.
 #include <absl/container/flat_hash_map.h>
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -224,13 +224,20 @@ class Bench {
   const RandomChunks origin_;
 };
 
+std::uint64_t count_of(const char* millions) { return static_cast<std::uint64_t>(std::atof(millions) * 1e6); }
+
 }  // namespace
 }  // namespace dmsnap
 
 int main(int argc, char** argv) {
-  const double millions = argc > 1 ? std::atof(argv[1]) : 10;
+  if (argc == 4 && std::string_view(argv[1]) == "make") {
+    const std::uint64_t count = dmsnap::count_of(argv[2]);
+    dmsnap::make_store(argv[3], count);
+    fmt::print("{}\n", dmsnap::RandomChunks(count).range() * dmsnap::geometry.chunk_bytes());
+    return 0;
+  }
   const std::string path = fmt::format("{}/metadata_bench.{}.cow", argc > 2 ? argv[2] : "/dev/shm", ::getpid());
-  const auto count = static_cast<std::uint64_t>(millions * 1e6);
+  const std::uint64_t count = dmsnap::count_of(argc > 1 ? argv[1] : "10");
   fmt::print("{} exceptions\n", count);
   dmsnap::make_store(path, count);
   dmsnap::Bench bench(path, count);
