@@ -50,6 +50,19 @@ RingSlot* RingSlot::with_number(std::uint64_t request_number) {
   return reinterpret_cast<RingSlot*>(static_cast<std::uintptr_t>(request_number & ~ring_number));
 }
 
+namespace {
+
+/// Its requests are made there: going to sleep hands the processor to this thread, and its answer hands it back.
+/// Without effect when that cannot be.
+void stay_on(unsigned processor) {
+  cpu_set_t only;
+  CPU_ZERO(&only);
+  CPU_SET(processor % CPU_SETSIZE, &only);
+  ::pthread_setaffinity_np(pthread_self(), sizeof only, &only);
+}
+
+}  // namespace
+
 Ring::Ring(fuse_session& session, int connection, unsigned number, std::vector<Queue> queues, WaitingThreads& waiting)
     : session_(session),
       connection_(connection),
@@ -129,6 +142,7 @@ void Ring::report(std::error_code outcome) {
 
 void Ring::run() {
   pthread_setname_np(pthread_self(), ("dmsnap-ring-" + std::to_string(number_)).c_str());
+  stay_on(number_);
   ring_of_this_thread = this;
   set_threads_that_wait(&waiting_);
   if (const auto why = make_uring()) return report(why);
