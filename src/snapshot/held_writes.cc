@@ -29,25 +29,25 @@ bool HeldWrites::has_room(Extent range) const {
   return needed <= capacity_ - used_slots_;
 }
 
-std::uint32_t HeldWrites::take_slot() {
+HeldWrites::Slot& HeldWrites::take_slot() {
   assert(used_slots_ < capacity_);
   if (free_.empty()) {
-    free_.push_back(static_cast<std::uint32_t>(slots_.size()));
     slots_.push_back({.bytes = std::make_unique_for_overwrite<std::byte[]>(block_bytes)});
+    free_.push_back(&slots_.back());
   }
-  const std::uint32_t index = free_.back();
+  Slot& slot = *free_.back();
   free_.pop_back();
   ++used_slots_;
-  slots_[index].filled = 0;
-  return index;
+  slot.filled = 0;
+  return slot;
 }
 
 void HeldWrites::put(Sector to, std::span<const std::byte> data) {
   const Extent range{to, data.size() / sector_bytes};
   for_each_block(range, [&](std::uint64_t block, std::uint64_t inside, std::uint64_t count, std::uint64_t done) {
-    const auto [entry, added] = open_.try_emplace(block, 0U);
-    if (added) entry->second = take_slot();
-    Slot& slot = slots_[entry->second];
+    const auto [entry, added] = open_.try_emplace(block, nullptr);
+    if (added) entry->second = &take_slot();
+    Slot& slot = *entry->second;
     std::memcpy(slot.bytes.get() + inside * sector_bytes, data.data() + done * sector_bytes, count * sector_bytes);
     slot.filled = static_cast<std::uint8_t>(slot.filled | (((1U << count) - 1) << inside));
   });
@@ -68,10 +68,8 @@ void HeldWrites::read(Sector from, std::span<std::byte> to, std::vector<Extent>&
     const auto draining = draining_.find(block);
     for (std::uint64_t i = 0; i < count; ++i) {
       const Slot* slot = nullptr;
-      if (draining != draining_.end() && (slots_[draining->second].filled >> (inside + i) & 1)) {
-        slot = &slots_[draining->second];
-      }
-      if (open != open_.end() && (slots_[open->second].filled >> (inside + i) & 1)) slot = &slots_[open->second];
+      if (draining != draining_.end() && (draining->second->filled >> (inside + i) & 1)) slot = draining->second;
+      if (open != open_.end() && (open->second->filled >> (inside + i) & 1)) slot = open->second;
       if (slot) {
         std::memcpy(to.data() + (done + i) * sector_bytes, slot->bytes.get() + (inside + i) * sector_bytes,
                     sector_bytes);
@@ -91,7 +89,7 @@ void HeldWrites::begin_drain() {
 
 void HeldWrites::for_each_draining(const std::function<void(Sector, std::span<const std::byte>)>& each) const {
   constexpr std::size_t piece_bytes = 1 << 20;
-  std::vector<std::pair<std::uint64_t, std::uint32_t>> blocks(draining_.begin(), draining_.end());
+  std::vector<std::pair<std::uint64_t, const Slot*>> blocks(draining_.begin(), draining_.end());
   std::ranges::sort(blocks);
   std::vector<std::byte> piece;
   Sector start;
@@ -99,14 +97,13 @@ void HeldWrites::for_each_draining(const std::function<void(Sector, std::span<co
     if (!piece.empty()) each(start, piece);
     piece.clear();
   };
-  for (const auto& [block, index] : blocks) {
-    const Slot& slot = slots_[index];
+  for (const auto& [block, slot] : blocks) {
     for (std::uint64_t i = 0; i < block_sectors; ++i) {
-      if (!(slot.filled >> i & 1)) continue;
+      if (!(slot->filled >> i & 1)) continue;
       const Sector sector(block * block_sectors + i);
       if (sector != start + piece.size() / sector_bytes || piece.size() >= piece_bytes) hand_over();
       if (piece.empty()) start = sector;
-      const std::byte* bytes = slot.bytes.get() + i * sector_bytes;
+      const std::byte* bytes = slot->bytes.get() + i * sector_bytes;
       piece.insert(piece.end(), bytes, bytes + sector_bytes);
     }
   }
@@ -114,7 +111,7 @@ void HeldWrites::for_each_draining(const std::function<void(Sector, std::span<co
 }
 
 void HeldWrites::end_drain() {
-  for (const auto& [block, index] : draining_) free_.push_back(index);
+  for (const auto& [block, slot] : draining_) free_.push_back(slot);
   used_slots_ -= draining_.size();
   draining_.clear();
 }

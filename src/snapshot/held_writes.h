@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <span>
@@ -55,15 +56,15 @@ class HeldWrites {
     std::unique_ptr<std::byte[]> bytes;
     std::uint8_t filled = 0;  // one bit for each sector
   };
-  using Generation = absl::flat_hash_map<std::uint64_t, std::uint32_t>;  // block number -> slot
+  using Generation = absl::flat_hash_map<std::uint64_t, Slot*>;  // by block number
 
-  std::uint32_t take_slot();
+  Slot& take_slot();
   template <class Visit>
   static void for_each_block(Extent range, Visit visit);
 
-  std::size_t capacity_;     // in blocks
-  std::vector<Slot> slots_;  // as many as were ever used at once
-  std::vector<std::uint32_t> free_;
+  std::size_t capacity_;    // in blocks
+  std::deque<Slot> slots_;  // as many as were ever used at once; each stays where it is when more come
+  std::vector<Slot*> free_;
   std::size_t used_slots_ = 0;
   Generation open_;
   Generation draining_;

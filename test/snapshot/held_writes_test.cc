@@ -195,5 +195,20 @@ TEST_F(HeldWritesTest, overlap_is_never_missed_in_either_generation) {
   EXPECT_FALSE(held_.overlaps({Sector(24), 100}));
 }
 
+TEST(HeldWritesThatGrow, what_drains_stays_where_it_is_while_new_blocks_are_put) {
+  HeldWrites held(1024 * block);
+  const std::vector<std::byte> old(sector_bytes, std::byte{1});
+  const std::vector<std::byte> other(block, std::byte{2});
+  held.put(Sector(0), old);
+  held.put(Sector(2), old);
+  held.begin_drain();
+  std::vector<std::byte> found;
+  held.for_each_draining([&](Sector, std::span<const std::byte> data) {
+    for (std::uint64_t i = 1; found.empty() && i < 1000; ++i) held.put(Sector(8 * i), other);
+    found.insert(found.end(), data.begin(), data.end());
+  });
+  EXPECT_EQ(found, std::vector<std::byte>(2 * sector_bytes, std::byte{1}));
+}
+
 }  // namespace
 }  // namespace dmsnap
