@@ -20,8 +20,6 @@ namespace dmsnap {
 namespace {
 
 constexpr std::size_t page = 4096;
-/// The kernel counts its requests from 2 on and never gets here.
-constexpr std::uint64_t ring_number = std::uint64_t{1} << 63;
 
 /// What this thread is handling.
 constinit thread_local RingSlot* handling = nullptr;
@@ -35,23 +33,6 @@ bool connection_ended(int outcome) {
   return outcome == -ENOTCONN || outcome == -ECONNABORTED || outcome == -ENODEV || outcome == -ECANCELED;
 }
 
-}  // namespace
-
-std::span<std::byte> payload_of_this_request() {
-  return handling == nullptr ? std::span<std::byte>() : handling->payload;
-}
-
-std::uint64_t RingSlot::request_number() const {
-  return ring_number | reinterpret_cast<std::uintptr_t>(this);
-}
-
-RingSlot* RingSlot::with_number(std::uint64_t request_number) {
-  if ((request_number & ring_number) == 0) return nullptr;
-  return reinterpret_cast<RingSlot*>(static_cast<std::uintptr_t>(request_number & ~ring_number));
-}
-
-namespace {
-
 /// Its requests are made there: going to sleep hands the processor to this thread, and its answer hands it back.
 /// Without effect when that cannot be.
 void stay_on(unsigned processor) {
@@ -62,6 +43,10 @@ void stay_on(unsigned processor) {
 }
 
 }  // namespace
+
+std::span<std::byte> payload_of_this_request() {
+  return handling == nullptr ? std::span<std::byte>() : handling->payload;
+}
 
 Ring::Ring(fuse_session& session, int connection, unsigned number, std::vector<Queue> queues, WaitingThreads& waiting)
     : session_(session),
@@ -250,21 +235,7 @@ void Ring::handle(RingSlot& slot) {
 }
 
 void Ring::answer(RingSlot& slot, std::span<const iovec> parts) {
-  fuse_out_header out{};
-  std::memcpy(&out, parts[0].iov_base, sizeof out);
-  out.unique = slot.commit_id;
-  std::size_t used = 0;
-  for (const iovec& part : parts.subspan(1)) {
-    if (part.iov_len > slot.payload.size() - used) {
-      out.error = -EIO;
-      break;
-    }
-    std::byte* const to = slot.payload.data() + used;
-    if (part.iov_base != to) std::memmove(to, part.iov_base, part.iov_len);
-    used += part.iov_len;
-  }
-  std::memcpy(slot.header->in_or_out_header.data(), &out, sizeof out);
-  slot.header->payload_bytes = out.error == 0 ? static_cast<std::uint32_t>(used) : 0;
+  const std::size_t used = slot.put_answer(parts);
   if (ring_of_this_thread == this) {
     submit(slot, ring_abi::Command::answer_and_fetch);
     // Others in hand need not be waited for by whoever waits for this much.

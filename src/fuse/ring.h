@@ -41,10 +41,12 @@ struct RingSlot {
   std::uint64_t request_number() const;
   /// Null for a number that is not ours.
   static RingSlot* with_number(std::uint64_t request_number);
+  /// Lays an answer where the kernel takes it from: the first part is its header. Returns the bytes behind that.
+  std::size_t put_answer(std::span<const iovec> parts);
 };
 
 /// One io_uring with a thread of its own, `dmsnap-ring-N`, that serves some queues of the kernel: as a rule that of the
-/// requests that are made on processor N. Handlers run on that thread, which must not wait
+/// requests that are made on processor N, where it stays. Handlers run on that thread, which must not wait
 /// (do_what_may_wait). An answer may come from any thread; it is this one that hands it to the kernel, because the next
 /// request in the same slot reaches the thread that did, and it alone.
 ///
