@@ -7,6 +7,7 @@
 #include <absl/container/flat_hash_map.h>
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -111,6 +112,27 @@ void apart(const std::function<void()>& work) {
   if (status != 0) std::exit(1);
 }
 
+/// The longest of many calls, apart from those during which the scheduler gave the processor to another thread.
+class LongestCall {
+ public:
+  void took(Clock::duration time) {
+    const bool long_enough = time > std::max(undisturbed_, Clock::duration(std::chrono::microseconds(20)));
+    if (!long_enough && ++calls_ % 256 != 0) return;
+    rusage usage{};
+    ::getrusage(RUSAGE_THREAD, &usage);
+    const bool disturbed = std::exchange(switches_, usage.ru_nivcsw) != usage.ru_nivcsw;
+    if (long_enough) (disturbed ? disturbed_ : undisturbed_) = std::max(disturbed ? disturbed_ : undisturbed_, time);
+  }
+  double undisturbed_us() const { return std::chrono::duration<double, std::micro>(undisturbed_).count(); }
+  double disturbed_us() const { return std::chrono::duration<double, std::micro>(disturbed_).count(); }
+
+ private:
+  Clock::duration undisturbed_{};
+  Clock::duration disturbed_{};
+  long switches_ = 0;
+  std::uint64_t calls_ = 0;
+};
+
 class Bench {
  public:
   Bench(std::string path, std::uint64_t count) : path_(std::move(path)), count_(count), origin_(count) {}
@@ -124,19 +146,19 @@ class Bench {
     fmt::print("load: {:.3f} s, preads of its areas alone {:.3f} s; beyond 1.2 of these {:.1f} ns an exception\n",
                loading, reading, (loading - 1.2 * reading) * 1e9 / static_cast<double>(count_));
     const double loaded = status_field("VmHWM");
-    Clock::duration longest{};
+    LongestCall longest;
     const double inserting = seconds([&] {
       for (std::uint64_t i = count_; i < 2 * count_; ++i) {
         const auto begin = Clock::now();
         if (!table.insert({.origin = Chunk(origin_(i)), .copy = CowChunk(2 + i)})) throw std::runtime_error("not new");
-        longest = std::max(longest, Clock::now() - begin);
+        longest.took(Clock::now() - begin);
       }
     });
     const double grown = status_field("VmHWM");
     fmt::print("memory at its peak: {:.1f} bytes an exception loaded, {:.1f} with as many inserted\n",
                (loaded - kib) * 1024 / static_cast<double>(count_), (grown - kib) * 512 / static_cast<double>(count_));
-    fmt::print("insert: {:.0f} ns, longest {:.0f} us\n", inserting * 1e9 / static_cast<double>(count_),
-               std::chrono::duration<double, std::micro>(longest).count());
+    fmt::print("insert: {:.0f} ns, longest {:.0f} us, {:.0f} us where others had the processor meanwhile\n",
+               inserting * 1e9 / static_cast<double>(count_), longest.undisturbed_us(), longest.disturbed_us());
   }
 
   void checking() {
@@ -224,7 +246,9 @@ class Bench {
   const RandomChunks origin_;
 };
 
-std::uint64_t count_of(const char* millions) { return static_cast<std::uint64_t>(std::atof(millions) * 1e6); }
+std::uint64_t count_of(const char* millions) {
+  return static_cast<std::uint64_t>(std::atof(millions) * 1e6);
+}
 
 }  // namespace
 }  // namespace dmsnap
