@@ -151,6 +151,8 @@ class Snapshot final : public View {
   /// Takes room for the copies of the chunks that have none, which are expected from then on. Error::store_full,
   /// Error::disk_full: there is none, and nothing is changed.
   std::error_code take_room(Extent range) REQUIRES(mutex_);
+  /// The same with what was promised.
+  std::error_code take_promised_room(Extent range) REQUIRES(mutex_);
   /// Ends what claim() began: the region is an exception from now on, or the snapshot becomes invalid.
   std::error_code publish(const Region& region, std::error_code copied);
   std::error_code copy_region(const Region& region);

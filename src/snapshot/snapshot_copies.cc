@@ -31,6 +31,8 @@ std::error_code Snapshot::expect_copy(Extent range) {
     WriteLock lock(mutex_);
     if (state_ == SnapshotState::invalid) return unrecorded_;
     why = take_room(range);
+    // A removal can wait for room, a write to the base cannot.
+    if (why) why = take_promised_room(range);
   }
   if (!why) return {};
   invalidate(why.message() + ", and the origin was written");
@@ -104,7 +106,10 @@ void Snapshot::release_promise() {
 
 std::error_code Snapshot::expect_handed_on(Extent range) {
   WriteLock lock(mutex_);
-  if (state_ == SnapshotState::invalid) return {};
+  return state_ == SnapshotState::invalid ? std::error_code() : take_promised_room(range);
+}
+
+std::error_code Snapshot::take_promised_room(Extent range) {
   const std::uint64_t promised = std::exchange(promised_, 0);
   const std::uint64_t before = expected_.size();
   const std::error_code error = take_room(range);

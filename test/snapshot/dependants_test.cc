@@ -217,6 +217,21 @@ TEST_F(Dependants, room_that_was_promised_is_nobody_elses) {
   EXPECT_EQ(shows(*clone.file, 0), 0);
 }
 
+TEST_F(Dependants, a_write_to_a_snapshot_that_leaves_takes_what_was_promised) {
+  auto& base = take();
+  auto& clone = take(base.view.get(), "PO", 3 * 8);  // header, area, one copy
+  EXPECT_FALSE(write(rig_.origin_file(), 0, 1));
+  EXPECT_FALSE(rig_.flush(rig_.origin_file()));
+  HandingOn handing(*base.view, rig_.flusher());
+  EXPECT_FALSE(handing.take_room());
+  EXPECT_FALSE(write(*base.file, 0, 2));
+  EXPECT_EQ(clone.view->state(), SnapshotState::active) << clone.view->reason();
+  EXPECT_TRUE(handing.copy_some());
+  EXPECT_FALSE(handing.finish());
+  handing.let_go();
+  EXPECT_EQ(shows(*clone.file, 0), 0);
+}
+
 TEST_F(Dependants, what_the_origin_gets_after_the_copying_is_kept_for_those_that_stay) {
   auto& base = take();
   auto& clone = take(base.view.get());
