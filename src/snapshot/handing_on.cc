@@ -63,11 +63,13 @@ std::error_code HandingOn::pass_on(Sector from, Sector& reached) {
     }
   }
   for (Snapshot* dependant : dependants) {
-    if (extents.empty()) break;
+    const auto has_all = [&] {
+      return std::ranges::all_of(extents, [&](const Extent& each) { return dependant->has_durably(each); });
+    };
+    if (has_all()) continue;
     // Its own writes may have failed before: what counts is that it has these.
     const std::error_code error = flusher_.flush_and_wait(*dependant);
-    const bool has_all = std::ranges::all_of(extents, [&](const Extent& each) { return dependant->has_durably(each); });
-    if (!has_all) return error ? error : errc(std::errc::io_error);
+    if (!has_all()) return error ? error : errc(std::errc::io_error);
   }
   return {};
 }
