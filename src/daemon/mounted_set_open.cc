@@ -101,8 +101,8 @@ void MountedSet::take_in(std::shared_ptr<MountedSnapshot> snapshot) {
   show(std::move(snapshot));
 }
 
-View& MountedSet::base_of(const SnapshotRecord& record) {
-  return record.base.empty() ? static_cast<View&>(origin_) : *find(record.base)->view;
+std::shared_ptr<View> MountedSet::base_of(const SnapshotRecord& record) {
+  return record.base.empty() ? shared_origin() : shared_view(find(record.base));
 }
 
 void MountedSet::refuse_other_users(const std::string& name, const std::string& path, int fd) const {
@@ -147,13 +147,14 @@ std::shared_ptr<MountedSnapshot> MountedSet::open_attached(const std::string& na
     set_.check_new(name);
     cow = open_to_look(place);
   }
-  auto snapshot = opened(name, place.text(), "", [&] { return build(record, origin_, std::move(cow), place.text()); });
+  auto snapshot =
+      opened(name, place.text(), "", [&] { return build(record, shared_origin(), std::move(cow), place.text()); });
   snapshot->record.chunk_sectors = snapshot->store->geometry().chunk_sectors();
   snapshot->record.cow_sectors = snapshot->cow->sectors();
   return snapshot;
 }
 
-std::shared_ptr<MountedSnapshot> MountedSet::build(const SnapshotRecord& record, View& base,
+std::shared_ptr<MountedSnapshot> MountedSet::build(const SnapshotRecord& record, std::shared_ptr<View> base,
                                                    std::unique_ptr<BlockDevice> cow, const std::string& existing) {
   const auto warn = [name = record.name, existing](const std::string& what) {
     log::warning("snapshot '{}', {}: {}", name, existing, what);
@@ -167,7 +168,7 @@ std::shared_ptr<MountedSnapshot> MountedSet::build(const SnapshotRecord& record,
   const bool writable = !record.read_only && !read_only();
   const std::uint64_t id = next_id_++;
   snapshot->view = std::make_unique<Snapshot>(
-      base, *snapshot->cow, *snapshot->store, flusher_,
+      std::move(base), *snapshot->cow, *snapshot->store, flusher_,
       Snapshot::Options{
           .held_capacity_bytes = options_.held_bytes,
           .writable = writable,

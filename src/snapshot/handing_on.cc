@@ -75,14 +75,14 @@ std::error_code HandingOn::pass_on(Sector from, Sector& reached) {
 }
 
 std::error_code HandingOn::finish() {
-  View& base = *leaving_.base();
+  const std::shared_ptr<View> base = leaving_.shared_base();
   stop_keeping();
-  const std::error_code error = base.quiesced([&] {
-    for (Snapshot* dependant : leaving_.dependants()) base.attach(*dependant);
+  const std::error_code error = base->quiesced([&] {
+    for (Snapshot* dependant : leaving_.dependants()) base->attach(*dependant);
     return std::error_code();
   });
   if (error) return error;
-  kept_by_ = &base;
+  kept_by_ = base;
   for (Sector at{}; at < Sector(leaving_.sectors());) {
     if (const auto failed = pass_on(at, at)) return failed;
   }
@@ -93,7 +93,7 @@ void HandingOn::let_go() {
   assert(kept_by_ != nullptr);
   for (Snapshot* dependant : leaving_.dependants()) {
     dependant->release_promise();
-    flusher_.rebase(*dependant, *kept_by_);
+    flusher_.rebase(*dependant, kept_by_);
     leaving_.detach(*dependant);
   }
   over_ = true;

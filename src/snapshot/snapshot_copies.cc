@@ -150,13 +150,13 @@ void Snapshot::copy_expected() {
 std::error_code Snapshot::copy_region(const Region& region) {
   static thread_local std::vector<std::byte> buffer;
   buffer.resize(copy_bytes);
-  View& from = *base();
+  const std::shared_ptr<View> from = shared_base();
   Extent left = extent_of(region.first, region.copies.length);
   Sector to = geometry().first_sector(region.copies.first);
   while (left.sectors > 0) {
     const std::uint64_t sectors = std::min<std::uint64_t>(left.sectors, buffer.size() / sector_bytes);
     const auto bytes = std::span(buffer).first(sectors * sector_bytes);
-    if (const Outcome error = from.read_settled(left.first, bytes, Wait::yes); *error) return *error;
+    if (const Outcome error = from->read_settled(left.first, bytes, Wait::yes); *error) return *error;
     if (const auto error = cow_.write(to, bytes)) return error;
     left = {left.first + sectors, left.sectors - sectors};
     to += sectors;
