@@ -62,13 +62,8 @@ ViewFile::Options MountedSet::origin_file_options() const {
 
 void MountedSet::open_all() {
   const std::vector<std::string> missing = set_.missing();
-  const auto moved = [&](const SnapshotRecord& record) {
-    return std::ranges::find(missing, record.name) != missing.end() &&
-           std::ranges::find(options_.attach, record.name, [](const auto& each) { return each.first; }) !=
-               options_.attach.end();
-  };
   for (const SnapshotRecord& record : set_.snapshots()) {
-    if (moved(record)) continue;
+    if (find(record.name)) continue;  // it was moved, and is attached
     if (record.invalid) {
       leave_out(record, *record.invalid);
     } else if (std::ranges::find(missing, record.name) != missing.end()) {
@@ -120,11 +115,19 @@ std::shared_ptr<MountedSnapshot> MountedSet::open_listed(const SnapshotRecord& r
   });
 }
 
+/// Whether it is attached from there already.
+bool MountedSet::listed_at(const std::string& name, const std::string& path) const {
+  const auto missing = set_.missing();
+  const auto listed = set_.find(name);
+  return listed && std::ranges::find(missing, name) == missing.end() &&
+         listed->path == std::filesystem::weakly_canonical(path);
+}
+
+/// Before open_all(): others may fall through to one that was moved.
 void MountedSet::attach_all() {
   std::vector<std::shared_ptr<MountedSnapshot>> attached;
   for (const auto& [name, place] : options_.attach) {
-    const auto there = find(name);
-    if (there && place.whole() && there->record.path == std::filesystem::canonical(place.path)) continue;
+    if (place.whole() && listed_at(name, place.path)) continue;
     if (std::ranges::find(attached, name, [](const auto& each) { return each->record.name; }) != attached.end()) {
       throw std::runtime_error(fmt::format("--attach names snapshot '{}' twice", name));
     }

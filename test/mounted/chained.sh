@@ -102,3 +102,22 @@ for name in first second clone; do "$DMSNAP" remove d "$name"; done
 [ "$("$DMSNAP" list d --json)" = "[]" ] || fail "not all are gone"
 unserve d
 for file in disk.img.dmsnap/*.cow; do [ ! -e "$file" ] || fail "$file is left"; done
+
+# a clone of one that is attached in place, which is moved then
+truncate -s 4M other.img
+serve other.img d
+create mine
+unserve d
+mv other.img.dmsnap/mine.cow mine.cow
+"$DMSNAP" remove other.img mine
+serve other.img d --attach mine=mine.cow
+create clone --of mine
+unserve d
+mkdir elsewhere && mv mine.cow elsewhere
+serve other.img d --attach mine=elsewhere/mine.cow
+[ "$(field clone base)" = mine ] || fail "the clone is left out: $("$DMSNAP" list d)"
+dd if=/dev/urandom of=d/snapshots/mine bs=64K count=1 conv=notrunc,fsync status=none
+unserve d
+serve other.img d
+cmp d/origin d/snapshots/clone || fail "the clone shows what was written to the other"
+unserve d
