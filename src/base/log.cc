@@ -85,7 +85,8 @@ void write(Level level, const std::string& message) {
     return true;
   }();
   static_cast<void>(first);
-  spdlog::default_logger_raw()->log(to_spdlog(level), "{}", message);
+  // Ours while we write: configure() may replace it meanwhile.
+  spdlog::default_logger()->log(to_spdlog(level), "{}", message);
 }
 
 }  // namespace dmsnap::log

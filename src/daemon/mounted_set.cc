@@ -63,8 +63,8 @@ MountedSet::MountedSet(const ServeOptions& options, const ProcessSetup& setup)
     if (const auto error = origin_device_->flush()) throw std::system_error(error, set_.origin_path());
   }
   flusher_.add(origin_);
-  open_all();
   attach_all();
+  open_all();
   flush_thread_.emplace(flusher_, idle_before_wave);
 }
 

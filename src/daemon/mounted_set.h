@@ -118,19 +118,21 @@ class MountedSet final : public ExportedTree {
   /// Unless nothing is written: throws when somebody else uses the COW of this snapshot through the kernel.
   void refuse_other_users(const std::string& name, const std::string& path, int fd) const;
   /// What it falls through to, which is there.
-  View& base_of(const SnapshotRecord& record);
+  std::shared_ptr<View> base_of(const SnapshotRecord& record);
+  std::shared_ptr<View> shared_origin() { return {std::shared_ptr<void>(), &origin_}; }
   std::shared_ptr<MountedSnapshot> open_listed(const SnapshotRecord& record);
   void attach_all();
+  bool listed_at(const std::string& name, const std::string& path) const;
   std::shared_ptr<MountedSnapshot> open_attached(const std::string& name, const Place& place);
   /// Over the store at the path `existing` (for messages), or over a new one when that is empty.
-  std::shared_ptr<MountedSnapshot> build(const SnapshotRecord& record, View& base, std::unique_ptr<BlockDevice> cow,
-                                         const std::string& existing);
+  std::shared_ptr<MountedSnapshot> build(const SnapshotRecord& record, std::shared_ptr<View> base,
+                                         std::unique_ptr<BlockDevice> cow, const std::string& existing);
   /// What a new snapshot is one of. Throws std::runtime_error when there can be none.
-  View& base_view(const CreateRequest& request) REQUIRES(changes_);
+  std::shared_ptr<View> base_view(const CreateRequest& request) REQUIRES(changes_);
   /// Those that are to fall through to the new snapshot.
   std::vector<std::shared_ptr<MountedSnapshot>> to_put_above(const CreateRequest& request,
                                                              const SnapshotRecord& record) const;
-  void put_above(Snapshot& snapshot, View& base, Snapshot& next);
+  void put_above(Snapshot& snapshot, View& base, const std::shared_ptr<MountedSnapshot>& next);
   void note_change(const std::string& name, std::uint64_t id, SnapshotState state, const std::string& reason)
       EXCLUDES(forget_mutex_);
   std::error_code record_invalid(const std::string& name, const std::string& reason);

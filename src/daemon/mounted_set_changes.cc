@@ -53,8 +53,8 @@ std::vector<std::string> names_of(const std::vector<std::shared_ptr<MountedSnaps
 
 }  // namespace
 
-View& MountedSet::base_view(const CreateRequest& request) {
-  if (request.of.empty()) return origin_;
+std::shared_ptr<View> MountedSet::base_view(const CreateRequest& request) {
+  if (request.of.empty()) return shared_origin();
   if (request.layout) throw std::runtime_error("a layout is for snapshots of the origin, not of another snapshot");
   const auto base = find(request.of);
   if (!base) throw std::runtime_error(fmt::format("there is no snapshot '{}' to take one of", request.of));
@@ -66,7 +66,7 @@ View& MountedSet::base_view(const CreateRequest& request) {
     throw std::runtime_error(
         fmt::format("'{}' is transient (type N) and gone at unmount: one of it must be of type N, too", request.of));
   }
-  return *base->view;
+  return shared_view(base);
 }
 
 /// A COW that is attached in place is its owner's, for whom it is a snapshot of the origin; one that is transient is
@@ -83,10 +83,10 @@ std::vector<std::shared_ptr<MountedSnapshot>> MountedSet::to_put_above(const Cre
   return above;
 }
 
-/// Inside base.quiesced(): `next`, which is new, shows what the base shows.
-void MountedSet::put_above(Snapshot& snapshot, View& base, Snapshot& next) {
-  next.attach(snapshot);
-  flusher_.rebase(snapshot, next);
+/// Inside base->quiesced(): `next`, which is new, shows what the base shows.
+void MountedSet::put_above(Snapshot& snapshot, View& base, const std::shared_ptr<MountedSnapshot>& next) {
+  next->view->attach(snapshot);
+  flusher_.rebase(snapshot, shared_view(next));
   base.release(snapshot);
 }
 
@@ -104,17 +104,17 @@ void MountedSet::create(const CreateRequest& request) try {
                         .cow_sectors = pending.cow_sectors(),
                         .created = std::chrono::system_clock::now(),
                         .read_only = request.read_only};
-  View& base = base_view(request);
+  const std::shared_ptr<View> base = base_view(request);
   record.base = request.of;
   auto snapshot = build(record, base, std::make_unique<FileDevice>(duplicate(pending.fd())), "");
   snapshot->record.type = record.type = snapshot->store->type_name();
   const auto above = to_put_above(request, record);
   flusher_.add(*snapshot->view);
   try {
-    const std::error_code error = base.quiesced([&]() -> std::error_code {
+    const std::error_code error = base->quiesced([&]() -> std::error_code {
       set_.commit_create(std::move(pending), record, names_of(above), request.layout);
-      base.attach(*snapshot->view);
-      for (const auto& each : above) put_above(*each->view, base, *snapshot->view);
+      base->attach(*snapshot->view);
+      for (const auto& each : above) put_above(*each->view, *base, snapshot);
       return {};
     });
     if (error) throw std::runtime_error("flush what was written before the snapshot: " + error.message());

@@ -62,13 +62,8 @@ ViewFile::Options MountedSet::origin_file_options() const {
 
 void MountedSet::open_all() {
   const std::vector<std::string> missing = set_.missing();
-  const auto moved = [&](const SnapshotRecord& record) {
-    return std::ranges::find(missing, record.name) != missing.end() &&
-           std::ranges::find(options_.attach, record.name, [](const auto& each) { return each.first; }) !=
-               options_.attach.end();
-  };
   for (const SnapshotRecord& record : set_.snapshots()) {
-    if (moved(record)) continue;
+    if (find(record.name)) continue;  // it was moved, and is attached
     if (record.invalid) {
       leave_out(record, *record.invalid);
     } else if (std::ranges::find(missing, record.name) != missing.end()) {
@@ -101,8 +96,8 @@ void MountedSet::take_in(std::shared_ptr<MountedSnapshot> snapshot) {
   show(std::move(snapshot));
 }
 
-View& MountedSet::base_of(const SnapshotRecord& record) {
-  return record.base.empty() ? static_cast<View&>(origin_) : *find(record.base)->view;
+std::shared_ptr<View> MountedSet::base_of(const SnapshotRecord& record) {
+  return record.base.empty() ? shared_origin() : shared_view(find(record.base));
 }
 
 void MountedSet::refuse_other_users(const std::string& name, const std::string& path, int fd) const {
@@ -120,11 +115,19 @@ std::shared_ptr<MountedSnapshot> MountedSet::open_listed(const SnapshotRecord& r
   });
 }
 
+/// Whether it is attached from there already.
+bool MountedSet::listed_at(const std::string& name, const std::string& path) const {
+  const auto missing = set_.missing();
+  const auto listed = set_.find(name);
+  return listed && std::ranges::find(missing, name) == missing.end() &&
+         listed->path == std::filesystem::weakly_canonical(path);
+}
+
+/// Before open_all(): others may fall through to one that was moved.
 void MountedSet::attach_all() {
   std::vector<std::shared_ptr<MountedSnapshot>> attached;
   for (const auto& [name, place] : options_.attach) {
-    const auto there = find(name);
-    if (there && place.whole() && there->record.path == std::filesystem::canonical(place.path)) continue;
+    if (place.whole() && listed_at(name, place.path)) continue;
     if (std::ranges::find(attached, name, [](const auto& each) { return each->record.name; }) != attached.end()) {
       throw std::runtime_error(fmt::format("--attach names snapshot '{}' twice", name));
     }
@@ -147,13 +150,14 @@ std::shared_ptr<MountedSnapshot> MountedSet::open_attached(const std::string& na
     set_.check_new(name);
     cow = open_to_look(place);
   }
-  auto snapshot = opened(name, place.text(), "", [&] { return build(record, origin_, std::move(cow), place.text()); });
+  auto snapshot =
+      opened(name, place.text(), "", [&] { return build(record, shared_origin(), std::move(cow), place.text()); });
   snapshot->record.chunk_sectors = snapshot->store->geometry().chunk_sectors();
   snapshot->record.cow_sectors = snapshot->cow->sectors();
   return snapshot;
 }
 
-std::shared_ptr<MountedSnapshot> MountedSet::build(const SnapshotRecord& record, View& base,
+std::shared_ptr<MountedSnapshot> MountedSet::build(const SnapshotRecord& record, std::shared_ptr<View> base,
                                                    std::unique_ptr<BlockDevice> cow, const std::string& existing) {
   const auto warn = [name = record.name, existing](const std::string& what) {
     log::warning("snapshot '{}', {}: {}", name, existing, what);
@@ -167,7 +171,7 @@ std::shared_ptr<MountedSnapshot> MountedSet::build(const SnapshotRecord& record,
   const bool writable = !record.read_only && !read_only();
   const std::uint64_t id = next_id_++;
   snapshot->view = std::make_unique<Snapshot>(
-      base, *snapshot->cow, *snapshot->store, flusher_,
+      std::move(base), *snapshot->cow, *snapshot->store, flusher_,
       Snapshot::Options{
           .held_capacity_bytes = options_.held_bytes,
           .writable = writable,

@@ -41,6 +41,7 @@ MountedSet::Removed MountedSet::remove(std::string_view name) {
 
 void MountedSet::begin_to_leave(MountedSnapshot& snapshot) {
   const std::string& name = snapshot.record.name;
+  if (read_only()) throw std::runtime_error("the mount is read-only: " + read_only_reason());
   static_cast<void>(handing_on(snapshot));
   try {
     set_.mark_leaving(name);

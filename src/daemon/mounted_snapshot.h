@@ -22,4 +22,9 @@ struct MountedSnapshot {
   std::unique_ptr<ViewFile> file;
 };
 
+/// The view of a snapshot, with all that it stands on.
+inline std::shared_ptr<View> shared_view(const std::shared_ptr<MountedSnapshot>& snapshot) {
+  return {snapshot, snapshot->view.get()};
+}
+
 }  // namespace dmsnap

@@ -170,10 +170,10 @@ void SnapshotSet::remove(const std::string& name, Dependants dependants) {
   const bool in_folder = !listed(name).attached();
   const auto losing = record_.valid_dependants(name);
   if (dependants == Dependants::lose_it && !losing.empty()) {
-    throw SetError(
-        fmt::format("{} show what {} has, and would lose it; mount the set and remove it there, which gives "
-                    "them what they need, or remove them first",
-                    fmt::join(losing, ", "), name));
+    const bool there = std::ranges::find(missing_, name) == missing_.end();
+    throw SetError(fmt::format("{} show what {} has, and would lose it; {}remove them first", fmt::join(losing, ", "),
+                               name,
+                               there ? "mount the set and remove it there, which gives them what they need, or " : ""));
   }
   SetRecord next = record_;
   next.erase(name);

@@ -77,10 +77,10 @@ void Flusher::remove(View& view) {
   std::erase(views_, &view);
 }
 
-void Flusher::rebase(Snapshot& snapshot, View& base) {
+void Flusher::rebase(Snapshot& snapshot, std::shared_ptr<View> base) {
   MutexLock lock(wave_mutex_);
-  assert(std::ranges::find(views_, &base) < std::ranges::find(views_, &snapshot));
-  snapshot.set_base(base);
+  assert(std::ranges::find(views_, base.get()) < std::ranges::find(views_, &snapshot));
+  snapshot.set_base(std::move(base));
 }
 
 bool Flusher::wait_for_work(const std::stop_token& stop, std::chrono::milliseconds idle) {

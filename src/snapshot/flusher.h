@@ -4,6 +4,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <memory>
 #include <thread>
 #include <vector>
 
@@ -45,7 +46,7 @@ class Flusher {
   void remove(View& view);
   /// Lets `snapshot` fall through to `base` from now on (Snapshot::set_base), which is added, and falls through to
   /// nothing that falls through to the snapshot.
-  void rebase(Snapshot& snapshot, View& base);
+  void rebase(Snapshot& snapshot, std::shared_ptr<View> base);
 
   void run_wave();
 

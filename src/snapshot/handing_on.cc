@@ -63,24 +63,26 @@ std::error_code HandingOn::pass_on(Sector from, Sector& reached) {
     }
   }
   for (Snapshot* dependant : dependants) {
-    if (extents.empty()) break;
+    const auto has_all = [&] {
+      return std::ranges::all_of(extents, [&](const Extent& each) { return dependant->has_durably(each); });
+    };
+    if (has_all()) continue;
     // Its own writes may have failed before: what counts is that it has these.
     const std::error_code error = flusher_.flush_and_wait(*dependant);
-    const bool has_all = std::ranges::all_of(extents, [&](const Extent& each) { return dependant->has_durably(each); });
-    if (!has_all) return error ? error : errc(std::errc::io_error);
+    if (!has_all()) return error ? error : errc(std::errc::io_error);
   }
   return {};
 }
 
 std::error_code HandingOn::finish() {
-  View& base = *leaving_.base();
+  const std::shared_ptr<View> base = leaving_.shared_base();
   stop_keeping();
-  const std::error_code error = base.quiesced([&] {
-    for (Snapshot* dependant : leaving_.dependants()) base.attach(*dependant);
+  const std::error_code error = base->quiesced([&] {
+    for (Snapshot* dependant : leaving_.dependants()) base->attach(*dependant);
     return std::error_code();
   });
   if (error) return error;
-  kept_by_ = &base;
+  kept_by_ = base;
   for (Sector at{}; at < Sector(leaving_.sectors());) {
     if (const auto failed = pass_on(at, at)) return failed;
   }
@@ -91,7 +93,7 @@ void HandingOn::let_go() {
   assert(kept_by_ != nullptr);
   for (Snapshot* dependant : leaving_.dependants()) {
     dependant->release_promise();
-    flusher_.rebase(*dependant, *kept_by_);
+    flusher_.rebase(*dependant, kept_by_);
     leaving_.detach(*dependant);
   }
   over_ = true;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #pragma once
 
+#include <memory>
 #include <system_error>
 
 #include "dmsnap/result.h"
@@ -49,7 +50,7 @@ class HandingOn {
   Snapshot& leaving_;
   Flusher& flusher_;
   Sector at_{};
-  View* kept_by_ = nullptr;  // the base that tells them, too
+  std::shared_ptr<View> kept_by_;  // the base that tells them, too
   bool over_ = false;
 };
 

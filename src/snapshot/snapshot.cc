@@ -13,14 +13,15 @@
 
 namespace dmsnap {
 
-Snapshot::Snapshot(View& base, BlockDevice& cow, ExceptionStore& store, Flusher& flusher, Options options)
+Snapshot::Snapshot(std::shared_ptr<View> base, BlockDevice& cow, ExceptionStore& store, Flusher& flusher,
+                   Options options)
     : View(flusher, options.held_capacity_bytes),
       cow_(cow),
       store_(store),
       flusher_(flusher),
       options_(std::move(options)),
-      sectors_(base.sectors()),
-      base_(&base) {
+      sectors_(base->sectors()),
+      base_(std::move(base)) {
   ExceptionTable table;
   const bool valid = load_exceptions(store_, sectors_, table);
   WriteLock lock(mutex_);
@@ -54,24 +55,24 @@ Result<Snapshot::Lookup> Snapshot::look_up(Sector from, std::uint64_t sectors, U
   if (const auto error = unusable(use)) return failure(error);
   const auto span = table_.find(first, g.chunk_end({from, sectors}) - first);
   const std::uint64_t offset = g.offset_in_chunk(from);
-  Lookup found{.sectors = std::min(sectors, g.sectors_of(span.length) - offset), .base = base_};
-  if (span.copied) found.copy = g.first_sector(span.copy) + offset;
-  return found;
+  const std::uint64_t count = std::min(sectors, g.sectors_of(span.length) - offset);
+  if (span.copied) return Lookup{.sectors = count, .copy = g.first_sector(span.copy) + offset};
+  return Lookup{.sectors = count, .base = base_};
 }
 
 bool Snapshot::still_gap(Extent range, const View* base) const {
   const auto found = look_up(range.first, range.sectors, Use::read);
-  return found && !found->copy && found->sectors == range.sectors && found->base == base;
+  return found && !found->copy && found->sectors == range.sectors && found->base.get() == base;
 }
 
-View* Snapshot::base() const {
+std::shared_ptr<View> Snapshot::shared_base() const {
   ReadLock lock(mutex_);
   return base_;
 }
 
-void Snapshot::set_base(View& base) {
+void Snapshot::set_base(std::shared_ptr<View> base) {
   WriteLock lock(mutex_);
-  base_ = &base;
+  base_.swap(base);
 }
 
 Outcome Snapshot::read_settled(Sector from, std::span<std::byte> to, Wait wait) {
@@ -86,7 +87,7 @@ Outcome Snapshot::read_settled(Sector from, std::span<std::byte> to, Wait wait) 
       outcome = found->base->read_settled(from, part, wait);
     }
     if (!outcome || *outcome) return outcome;
-    if (!found->copy && !still_gap({from, found->sectors}, found->base)) continue;
+    if (!found->copy && !still_gap({from, found->sectors}, found->base.get())) continue;
     from += found->sectors;
     to = to.subspan(part.size());
   }
@@ -138,7 +139,7 @@ Outcome Snapshot::write_new(Use use, Sector to, std::span<const std::byte> data,
       std::min(g.chunk_end(range) - first, std::max<std::uint64_t>(copy_bytes / g.chunk_bytes(), 1));
   const Extent region = extent_of(first, chunks);
   const bool whole = region.first == to && region.end() <= range.end();
-  View* const base = this->base();
+  const std::shared_ptr<View> base = shared_base();
   written = 0;
 
   if (!whole) {
@@ -150,7 +151,7 @@ Outcome Snapshot::write_new(Use use, Sector to, std::span<const std::byte> data,
     std::memcpy(assembled.data() + offset, data.data(), std::min<std::size_t>(data.size(), assembled.size() - offset));
   }
   CowRun claimed;
-  const Outcome outcome = claim(first, chunks, use, base, wait, claimed);
+  const Outcome outcome = claim(first, chunks, use, base.get(), wait, claimed);
   if (outcome && (*outcome == Error::store_full || *outcome == Error::disk_full)) return no_room_for_writer(*outcome);
   if (!outcome || *outcome || claimed.length == 0) return outcome;
 

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -39,8 +40,9 @@ class Snapshot final : public View {
     std::function<void(SnapshotState, const std::string& reason)> changed;
   };
 
-  /// Loads the store; everything passed outlives the snapshot. Throws as ExceptionStore::load() does.
-  Snapshot(View& base, BlockDevice& cow, ExceptionStore& store, Flusher& flusher, Options options);
+  /// Loads the store; everything passed outlives the snapshot. Throws as ExceptionStore::load() does. The base is
+  /// shared, since it may be removed while somebody still reads it through the snapshot.
+  Snapshot(std::shared_ptr<View> base, BlockDevice& cow, ExceptionStore& store, Flusher& flusher, Options options);
 
   std::uint64_t sectors() const override { return sectors_; }
   Outcome read_settled(Sector from, std::span<std::byte> to, Wait wait) override;
@@ -48,10 +50,11 @@ class Snapshot final : public View {
   std::error_code expect_write(Extent range) override;
   std::error_code write_held(Sector to, std::span<const std::byte> data) override;
   std::error_code sync() override;
-  View* base() const override;
+  View* base() const override { return shared_base().get(); }
+  std::shared_ptr<View> shared_base() const EXCLUDES(mutex_);
   /// Through Flusher::rebase(): from now on what it has no exception for is read from `base`, which shows the same
   /// there and tells this snapshot before it changes (View::attach).
-  void set_base(View& base);
+  void set_base(std::shared_ptr<View> base) EXCLUDES(mutex_);
 
   /// Whether the base may overwrite the range: every chunk of it has a durable exception, or this snapshot is invalid.
   bool has_durably(Extent range) const;
@@ -113,7 +116,7 @@ class Snapshot final : public View {
   struct Lookup {
     std::uint64_t sectors = 0;
     std::optional<Sector> copy{};  // where in the COW device
-    View* base = nullptr;          // where to read it without
+    std::shared_ptr<View> base{};  // where to read it without
   };
 
   enum class Use { read, write, keep };
@@ -151,6 +154,8 @@ class Snapshot final : public View {
   /// Takes room for the copies of the chunks that have none, which are expected from then on. Error::store_full,
   /// Error::disk_full: there is none, and nothing is changed.
   std::error_code take_room(Extent range) REQUIRES(mutex_);
+  /// The same with what was promised.
+  std::error_code take_promised_room(Extent range) REQUIRES(mutex_);
   /// Ends what claim() began: the regions, in the order of their COW chunks, are exceptions from now on, or the
   /// snapshot becomes invalid.
   std::error_code publish(std::span<const Region> regions, std::error_code copied);
@@ -172,7 +177,7 @@ class Snapshot final : public View {
   const std::uint64_t sectors_;
 
   mutable SharedMutex mutex_;
-  View* base_ GUARDED_BY(mutex_);
+  std::shared_ptr<View> base_ GUARDED_BY(mutex_);
   ExceptionTable table_ GUARDED_BY(mutex_);
   std::vector<Region> pending_ GUARDED_BY(mutex_);              // being copied or written: a few at a time
   absl::btree_set<std::uint64_t> expected_ GUARDED_BY(mutex_);  // chunks to copy in the next wave; room is taken

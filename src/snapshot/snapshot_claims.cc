@@ -40,7 +40,7 @@ Outcome Snapshot::claim(Chunk first, std::uint64_t at_most, Use use, const View*
   if (wait == Wait::no && pending(first)) return std::nullopt;
   pending_changed_.wait(mutex_, [&]() NO_THREAD_SAFETY_ANALYSIS { return !pending(first); });
   if (const auto error = unusable(use)) return error;
-  if (base != base_) return std::error_code();
+  if (base != base_.get()) return std::error_code();
   const std::uint64_t gap = free_gap(first, at_most);
   if (gap == 0) return std::error_code();
   const std::uint64_t affordable = chunks_with_room(first, gap);

@@ -28,6 +28,8 @@ std::error_code Snapshot::expect_copy(Extent range) {
     WriteLock lock(mutex_);
     if (state_ == SnapshotState::invalid) return unrecorded_;
     why = take_room(range);
+    // A removal can wait for room, a write to the base cannot.
+    if (why) why = take_promised_room(range);
   }
   if (!why) return {};
   invalidate(why.message() + ", and the origin was written");
@@ -50,13 +52,13 @@ std::error_code Snapshot::take_room(Extent range) {
 }
 
 void Snapshot::copy_expected() {
-  View& from = *base();
-  for (const Extent& each : expected_extents()) from.read_ahead(each);
+  const std::shared_ptr<View> from = shared_base();
+  for (const Extent& each : expected_extents()) from->read_ahead(each);
   std::vector<Region> claimed;
   do {
     claimed.clear();
     if (const auto error = claim_expected(claimed)) return invalidate("no COW chunk for a copy: " + error.message());
-  } while (!claimed.empty() && !publish(claimed, copy_regions(from, claimed)));
+  } while (!claimed.empty() && !publish(claimed, copy_regions(*from, claimed)));
 }
 
 std::vector<Extent> Snapshot::expected_extents() const {

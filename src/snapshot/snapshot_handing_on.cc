@@ -60,7 +60,10 @@ void Snapshot::release_promise() {
 
 std::error_code Snapshot::expect_handed_on(Extent range) {
   WriteLock lock(mutex_);
-  if (state_ == SnapshotState::invalid) return {};
+  return state_ == SnapshotState::invalid ? std::error_code() : take_promised_room(range);
+}
+
+std::error_code Snapshot::take_promised_room(Extent range) {
   const std::uint64_t promised = std::exchange(promised_, 0);
   const std::uint64_t before = expected_.size();
   const std::error_code error = take_room(range);

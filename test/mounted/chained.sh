@@ -102,3 +102,43 @@ for name in first second clone; do "$DMSNAP" remove d "$name"; done
 [ "$("$DMSNAP" list d --json)" = "[]" ] || fail "not all are gone"
 unserve d
 for file in disk.img.dmsnap/*.cow; do [ ! -e "$file" ] || fail "$file is left"; done
+
+# a clone of one that is attached in place, which is moved then
+truncate -s 4M other.img
+serve other.img d
+create mine
+unserve d
+mv other.img.dmsnap/mine.cow mine.cow
+"$DMSNAP" remove other.img mine
+serve other.img d --attach mine=mine.cow
+create clone --of mine
+unserve d
+mkdir elsewhere && mv mine.cow elsewhere
+serve other.img d --attach mine=elsewhere/mine.cow
+[ "$(field clone base)" = mine ] || fail "the clone is left out: $("$DMSNAP" list d)"
+dd if=/dev/urandom of=d/snapshots/mine bs=64K count=1 conv=notrunc,fsync status=none
+unserve d
+serve other.img d
+cmp d/origin d/snapshots/clone || fail "the clone shows what was written to the other"
+unserve d
+
+# a removal that the next mount cannot go on with, since there is no room any more: it waits, and the mount stands
+truncate -s 16M tight.img
+serve tight.img d
+create base
+create clone --of base --size 512K
+dd if=/dev/urandom of=d/origin bs=64K count=7 conv=notrunc,fsync status=none
+dd if=/dev/urandom of=d/snapshots/clone bs=4K count=100 seek=1000 conv=notrunc,fsync status=none
+unserve d
+jq '.snapshots[0].leaving = true' tight.img.dmsnap/set.json > set.json && cp set.json tight.img.dmsnap/set.json
+for i in 1 2 3; do
+  serve tight.img d 2> err.txt
+  until grep -q "'base' cannot go yet: clone show what snapshot 'base' has, and there is no room" log; do sleep 0.05; done
+  [ "$(field base state)" = removing ] || fail "it is $(field base state)"
+  unserve d
+done
+serve tight.img d 2> err.txt
+"$DMSNAP" remove d clone
+"$DMSNAP" wait d base
+[ "$("$DMSNAP" list d --json)" = "[]" ] || fail "it did not go with its dependant"
+unserve d

@@ -118,6 +118,24 @@ TEST_F(Dependants, a_write_to_a_part_of_a_chunk_that_a_new_neighbour_overtakes_k
   EXPECT_EQ(shows(*old.file, 7), 0);
 }
 
+TEST_F(Dependants, what_is_read_through_a_snapshot_stays_until_it_was_read) {
+  auto& base = take();
+  auto& clone = take(base.view.get());
+  auto owner = std::make_shared<int>();
+  const std::weak_ptr<int> watch = owner;
+  clone.view->set_base(std::shared_ptr<View>(std::move(owner), base.view.get()));
+  origin_.during = [&] {
+    HandingOn handing(*base.view, rig_.flusher());
+    EXPECT_FALSE(handing.take_room());
+    EXPECT_TRUE(handing.copy_some());
+    EXPECT_FALSE(handing.finish());
+    handing.let_go();
+    EXPECT_FALSE(watch.expired());
+  };
+  EXPECT_EQ(shows(*clone.file, 0), 0);
+  EXPECT_TRUE(watch.expired());
+}
+
 TEST_F(Dependants, what_was_acknowledged_is_written_also_when_its_snapshot_overflows_meanwhile) {
   auto& base = take(nullptr, "PO", 4 * 8);  // header, area, two copies
   auto& clone = take(base.view.get());
@@ -214,6 +232,21 @@ TEST_F(Dependants, room_that_was_promised_is_nobody_elses) {
   EXPECT_FALSE(handing.finish());
   handing.let_go();
   EXPECT_EQ(copies(clone), 3U);
+  EXPECT_EQ(shows(*clone.file, 0), 0);
+}
+
+TEST_F(Dependants, a_write_to_a_snapshot_that_leaves_takes_what_was_promised) {
+  auto& base = take();
+  auto& clone = take(base.view.get(), "PO", 3 * 8);  // header, area, one copy
+  EXPECT_FALSE(write(rig_.origin_file(), 0, 1));
+  EXPECT_FALSE(rig_.flush(rig_.origin_file()));
+  HandingOn handing(*base.view, rig_.flusher());
+  EXPECT_FALSE(handing.take_room());
+  EXPECT_FALSE(write(*base.file, 0, 2));
+  EXPECT_EQ(clone.view->state(), SnapshotState::active) << clone.view->reason();
+  EXPECT_TRUE(handing.copy_some());
+  EXPECT_FALSE(handing.finish());
+  handing.let_go();
   EXPECT_EQ(shows(*clone.file, 0), 0);
 }
 

@@ -65,7 +65,7 @@ class Rig {
     try {
       added.cow = std::move(cow);
       added.store = StoreTypes::builtin().create(type, *added.cow, options);
-      added.view = std::make_unique<Snapshot>(below, *added.cow, *added.store, flusher_, std::move(more));
+      added.view = std::make_unique<Snapshot>(kept_by_rig(below), *added.cow, *added.store, flusher_, std::move(more));
     } catch (...) {
       snapshots_.pop_back();
       throw;
@@ -83,7 +83,7 @@ class Rig {
       for (Snapshot* each : origin_->dependants()) {
         if (each == added.view.get()) continue;
         added.view->attach(*each);
-        flusher_.rebase(*each, *added.view);
+        flusher_.rebase(*each, kept_by_rig(*added.view));
         origin_->release(*each);
       }
       return std::error_code();
@@ -132,6 +132,8 @@ class Rig {
   }
 
  private:
+  /// Until close().
+  static std::shared_ptr<View> kept_by_rig(View& view) { return {std::shared_ptr<void>(), &view}; }
   ViewFile::Options file_options() const {
     return {.id = 16, .size_bytes = size_bytes_, .allocated_bytes = [] { return std::uint64_t{0}; }};
   }
