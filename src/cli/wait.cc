@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "cli/wait.h"
 
-#include <algorithm>
 #include <chrono>
 #include <nlohmann/json.hpp>
+#include <stdexcept>
 #include <thread>
 
 #include "cli/ask_mount.h"
@@ -30,9 +30,12 @@ class Wait final : public Command {
 int wait_until_gone(std::string_view verb, const std::string& mountpoint, const std::string& snapshot) {
   for (;;) {
     const auto reply = ask_mount(verb, mountpoint, {{"verb", "list"}});
-    const bool over = std::ranges::none_of(reply["snapshots"], [&](const nlohmann::json& each) {
-      return each["state"] == "removing" && (snapshot.empty() || each["name"] == snapshot);
-    });
+    bool over = true;
+    for (const nlohmann::json& each : reply["snapshots"]) {
+      if (each["state"] != "removing" || (!snapshot.empty() && each["name"] != snapshot)) continue;
+      over = false;
+      if (const std::string reason = each["reason"]; !reason.empty()) throw std::runtime_error(reason);
+    }
     if (over) return done;
     std::this_thread::sleep_for(std::chrono::milliseconds(100));
   }

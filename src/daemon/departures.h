@@ -29,6 +29,12 @@ class Departures {
   /// Nothing when it is on its way already.
   void add(const std::string& name) EXCLUDES(mutex_);
   bool contains(std::string_view name) const EXCLUDES(mutex_);
+  /// Why it cannot go yet; empty when nothing is in its way.
+  std::string problem(std::string_view name) const EXCLUDES(mutex_);
+  /// What was in the way of one may be gone: they are tried again at once.
+  void look_again() EXCLUDES(mutex_);
+  /// For the step: it is gone, and another may have the name.
+  void gone(std::string_view name) EXCLUDES(mutex_);
   /// Waits for the step in hand. What is not gone stays as it is, and is added again at the next mount.
   void stop();
 
@@ -47,7 +53,8 @@ class Departures {
 
   const std::function<Step(const std::string&)> step_;
   mutable Mutex mutex_;
-  CondVar added_;
+  CondVar news_arrived_;
+  bool news_ GUARDED_BY(mutex_) = false;
   std::vector<Leaving> leaving_ GUARDED_BY(mutex_);
   std::jthread thread_;  // started with the first; last
 };

@@ -76,6 +76,8 @@ class MountedSet final : public ExportedTree {
   /// leaving as such. Throws std::runtime_error, when it is in use too.
   Removed remove(std::string_view name) EXCLUDES(changes_);
   bool leaving(std::string_view name) const { return departures_.contains(name); }
+  /// What keeps one that is leaving; empty when nothing does.
+  std::string kept_by(std::string_view name) const { return departures_.problem(name); }
 
   /// Everything that was answered is durable on return.
   [[nodiscard]] std::error_code flush_all();
@@ -143,6 +145,7 @@ class MountedSet final : public ExportedTree {
   /// Made, with room for all of it, when it is not there. Throws std::runtime_error without room.
   HandingOn& handing_on(MountedSnapshot& snapshot) REQUIRES(changes_);
   Departures::Step leave(const std::string& name) EXCLUDES(changes_);
+  void take_leave(MountedSnapshot& snapshot, HandingOn& handing);
   void forget(MountedSnapshot& snapshot);
   std::vector<std::string> names_above(const MountedSnapshot& snapshot) const;
   std::string busy_message(const MountedSnapshot& snapshot) const;

@@ -58,10 +58,10 @@ HandingOn& MountedSet::handing_on(MountedSnapshot& snapshot) {
   handing = std::make_unique<HandingOn>(*snapshot.view, flusher_);
   if (const auto error = handing->take_room()) {
     handing_on_.erase(snapshot.record.name);
-    throw std::runtime_error(
-        fmt::format("{} show what snapshot '{}' has, and there is no room to give it to them: {}: make "
-                    "room, or remove them first",
-                    fmt::join(names_above(snapshot), ", "), snapshot.record.name, error.message()));
+    throw std::system_error(error,
+                            fmt::format("{} show what snapshot '{}' has, and there is no room to give it to them; "
+                                        "make room, or remove them first",
+                                        fmt::join(names_above(snapshot), ", "), snapshot.record.name));
   }
   return *handing;
 }
@@ -69,32 +69,51 @@ HandingOn& MountedSet::handing_on(MountedSnapshot& snapshot) {
 Departures::Step MountedSet::leave(const std::string& name) {
   MutexLock one_at_a_time(changes_);
   const auto snapshot = find(name);
-  if (!snapshot) return Departures::Step::gone;
+  if (!snapshot) {
+    departures_.gone(name);
+    return Departures::Step::gone;
+  }
   HandingOn& handing = handing_on(*snapshot);
   const auto whole = handing.copy_some();
   if (!whole) throw std::system_error(whole.error(), "handing on what others show of it");
   if (!*whole) return Departures::Step::more;
   if (!snapshot->file->retire()) return Departures::Step::busy;
   try {
-    if (const auto error = handing.finish()) throw std::system_error(error, "handing on what others show of it");
-    set_.remove(name, SnapshotSet::Dependants::have_theirs);
+    take_leave(*snapshot, handing);
   } catch (...) {
     handing_on_.erase(name);
     snapshot->file->revive();
     throw;
   }
-  handing.let_go();
   handing_on_.erase(name);
   forget(*snapshot);
+  departures_.gone(name);
   return Departures::Step::gone;
+}
+
+/// Its COW file is blanked before its dependants are let go: the base is not written meanwhile, so that no wave copies
+/// anything from there.
+void MountedSet::take_leave(MountedSnapshot& snapshot, HandingOn& handing) {
+  std::error_code error = handing.finish();
+  if (!error) {
+    error = snapshot.view->shared_base()->quiesced([&] {
+      set_.remove(snapshot.record.name, SnapshotSet::Dependants::have_theirs);
+      handing.let_go();
+      return std::error_code();
+    });
+  }
+  if (error) throw std::system_error(error, "handing on what others show of it");
 }
 
 void MountedSet::forget(MountedSnapshot& snapshot) {
   snapshot.view->base()->detach(*snapshot.view);
   flusher_.remove(*snapshot.view);
   log::info("snapshot '{}' removed", snapshot.record.name);
-  MutexLock lock(mutex_);
-  snapshots_.erase(snapshot.record.name);
+  {
+    MutexLock lock(mutex_);
+    snapshots_.erase(snapshot.record.name);
+  }
+  departures_.look_again();
 }
 
 void MountedSet::remove_unopened(const std::string& name) {

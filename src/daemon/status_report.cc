@@ -32,6 +32,11 @@ const char* transport_name(Transport transport) {
   return "unknown";
 }
 
+std::string reason_of(const MountedSet& set, const MountedSnapshot& snapshot) {
+  const std::string kept_by = set.kept_by(snapshot.record.name);
+  return kept_by.empty() ? snapshot.view->reason() : kept_by;
+}
+
 /// lvm2's percentage: of the whole device, with 0 for empty and 100 for full.
 double full_percent(const StoreUsage& usage) {
   if (usage.allocated <= usage.metadata) return 0;
@@ -66,7 +71,7 @@ nlohmann::json report_of(const MountedSet& set, const MountedSnapshot& snapshot,
       {"path", path},
       {"type", std::string(snapshot.store->type_name())},
       {"state", state_word(set, snapshot)},
-      {"reason", snapshot.view->reason()},
+      {"reason", reason_of(set, snapshot)},
       {"base", base == names.end() ? nlohmann::json() : nlohmann::json(base->second)},
       {"chunk_bytes", snapshot.store->geometry().chunk_bytes()},
       {"created", to_iso(snapshot.record.created)},
@@ -137,7 +142,7 @@ std::string text_of(const MountedSet& set, const MountedSnapshot& snapshot, cons
   if (const auto base = names.find(snapshot.view->base()); base != names.end()) {
     text += fmt::format("    falls through to {}\n", base->second);
   }
-  if (const std::string reason = snapshot.view->reason(); !reason.empty()) text += "    " + reason + "\n";
+  if (const std::string reason = reason_of(set, snapshot); !reason.empty()) text += "    " + reason + "\n";
   return text;
 }
 

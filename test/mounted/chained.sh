@@ -135,6 +135,7 @@ for i in 1 2 3; do
   serve tight.img d 2> err.txt
   until grep -q "'base' cannot go yet: clone show what snapshot 'base' has, and there is no room" log; do sleep 0.05; done
   [ "$(field base state)" = removing ] || fail "it is $(field base state)"
+  expect_failure 1 "there is no room to give it to them" "$DMSNAP" wait d base
   unserve d
 done
 serve tight.img d 2> err.txt
