@@ -47,9 +47,16 @@ std::optional<std::string> ControlHandle::collect(std::string_view text) {
 }
 
 void ControlHandle::read(Reply reply, std::size_t size, std::uint64_t offset) {
-  MutexLock lock(mutex_);
-  if (!answer_.empty()) answer_begin_ = std::min(answer_begin_.value_or(offset), offset);
-  answer_part(std::move(reply), std::as_bytes(std::span(answer_)), size, offset - answer_begin_.value_or(offset));
+  std::string answer;
+  std::uint64_t begin = offset;
+  {
+    MutexLock lock(mutex_);
+    if (!answer_.empty()) answer_begin_ = std::min(answer_begin_.value_or(offset), offset);
+    begin = answer_begin_.value_or(offset);
+    answer = answer_;
+  }
+  // With the lock given back: who has the answer may close the file, and the handle is gone.
+  answer_part(std::move(reply), std::as_bytes(std::span(answer)), size, offset - begin);
 }
 
 }  // namespace dmsnap

@@ -42,7 +42,7 @@ struct RingSlot {
   /// Null for a number that is not ours.
   static RingSlot* with_number(std::uint64_t request_number);
   /// Lays an answer where the kernel takes it from: the first part is its header. Returns the bytes behind that.
-  std::size_t put_answer(std::span<const iovec> parts);
+  std::size_t put_answer(std::span<const iovec> answer);
 };
 
 /// One io_uring with a thread of its own, `dmsnap-ring-N`, that serves some queues of the kernel: as a rule that of the

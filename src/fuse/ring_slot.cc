@@ -22,12 +22,12 @@ RingSlot* RingSlot::with_number(std::uint64_t request_number) {
   return reinterpret_cast<RingSlot*>(static_cast<std::uintptr_t>(request_number & ~ring_number));
 }
 
-std::size_t RingSlot::put_answer(std::span<const iovec> parts) {
+std::size_t RingSlot::put_answer(std::span<const iovec> answer) {
   fuse_out_header out{};
-  std::memcpy(&out, parts[0].iov_base, sizeof out);
+  std::memcpy(&out, answer[0].iov_base, sizeof out);
   out.unique = commit_id;
   std::size_t used = 0;
-  for (const iovec& part : parts.subspan(1)) {
+  for (const iovec& part : answer.subspan(1)) {
     if (part.iov_len > payload.size() - used) {
       out.error = -EIO;
       break;
