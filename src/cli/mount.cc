@@ -74,9 +74,8 @@ class Mount final : public Command {
         ("held", po::value<std::string>()->default_value("64M"),
          "memory for origin writes that wait for their copies")  //
         ("layout", po::value<std::string>(),
-         "how snapshots stand to each other from now on: independent, or chained: a write to the origin is copied "
-         "once, "
-         "however many there are; default: as before, at first independent")  //
+         "how snapshots stand to each other from now on: independent, or chained: a write to the origin is "
+         "copied once, however many there are; default: as before, at first independent")  //
         ("transport", po::value<std::string>()->default_value("auto"),
          "how requests come from the kernel: auto, dev-fuse or io_uring")                                //
         ("allow-other", "let other users in")                                                            //

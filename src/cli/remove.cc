@@ -29,13 +29,13 @@ class Remove final : public Command {
     // Nobody but its user can look at a user's mount.
     std::error_code error;
     if (std::filesystem::is_directory(where, error) || error == std::errc::permission_denied) {
+      if (values.count("store")) throw UsageError("--store is for an ORIGIN that is not mounted");
       const auto reply = ask_mount(name(), where, {{"verb", "remove"}, {"name", snapshot}});
       if (!reply.value("leaving", false)) return done;
       if (values.count("wait")) return wait_until_gone(name(), where, snapshot);
       streams.err << fmt::format(
-          "dmsnap: remove: '{0}' goes once the snapshots that fall through to it have what they show of it; 'dmsnap "
-          "wait "
-          "{1} {0}' returns then\n",
+          "dmsnap: remove: '{0}' goes once the snapshots that fall through to it have what they show of it; "
+          "'dmsnap wait {1} {0}' returns then\n",
           snapshot, shell_word(where));
     } else {
       // The way out when the origin was changed and the set refuses to be mounted.

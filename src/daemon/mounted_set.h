@@ -76,8 +76,8 @@ class MountedSet final : public ExportedTree {
   /// leaving as such. Throws std::runtime_error, when it is in use too.
   Removed remove(std::string_view name) EXCLUDES(changes_);
   bool leaving(std::string_view name) const { return departures_.contains(name); }
-  /// What keeps one that is leaving; empty when nothing does.
-  std::string kept_by(std::string_view name) const { return departures_.problem(name); }
+  /// Why one that is leaving cannot go yet; empty when nothing is in its way.
+  std::string leaving_problem(std::string_view name) const { return departures_.problem(name); }
 
   /// Everything that was answered is durable on return.
   [[nodiscard]] std::error_code flush_all();

@@ -176,10 +176,9 @@ void write_all(int fd, std::string_view text) {
   std::_Exit(status);
 }
 
-void check_mount_place(const ServeOptions& options) {
-  if (clean_dead_mount(options.mountpoint)) log::warning("{}: a dead mount was cleaned up", options.mountpoint);
+void prepare_mount_place(const ServeOptions& options) {
   const std::string store = options.store.empty() ? options.origin.text() + ".dmsnap" : options.store;
-  check_mount_point(options.mountpoint, std::array{options.origin.path, store});
+  prepare_mount_point(options.mountpoint, std::array{options.origin.path, store});
   check_fuse_device();
 }
 
@@ -199,7 +198,7 @@ std::string read_pipe(int fd) {
 
 void serve(const ServeOptions& asked) {
   log::configure(log_options(asked, true));
-  check_mount_place(asked);
+  prepare_mount_place(asked);
   ServeOptions options = asked;
   options.mountpoint = canonical_mount_point(asked.mountpoint);
   if (options.foreground) return serve_here(options, [] {});

@@ -34,7 +34,7 @@ const char* transport_name(Transport transport) {
 
 std::string reason_of(const MountedSet& set, const MountedSnapshot& snapshot) {
   const std::string& name = snapshot.record.name;
-  return set.leaving(name) ? set.kept_by(name) : snapshot.view->reason();
+  return set.leaving(name) ? set.leaving_problem(name) : snapshot.view->reason();
 }
 
 /// lvm2's percentage: of the whole device, with 0 for empty and 100 for full.

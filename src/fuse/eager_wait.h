@@ -18,6 +18,9 @@ class EagerWait {
   /// A sleep that was this short would have been better spent looking.
   static constexpr std::chrono::microseconds short_sleep{100};
 
+  /// With one processor it never looks: whoever is to send the next request would wait for the look to end.
+  explicit EagerWait(unsigned processors = std::thread::hardware_concurrency()) : may_look_(processors > 1) {}
+
   /// `there`: whether something has come; called again and again, the processor offered to others in between. False
   /// when nothing has, or nothing was looked for.
   template <class There>
@@ -39,15 +42,14 @@ class EagerWait {
   auto sleep(Sleep sleep) {
     const auto since = Clock::now();
     const auto outcome = sleep();
-    eager_ = several_processors && Clock::now() - since < short_sleep;
+    eager_ = may_look_ && Clock::now() - since < short_sleep;
     return outcome;
   }
 
  private:
   using Clock = std::chrono::steady_clock;
-  /// With one, whoever is to send the next request would wait for the look to end.
-  static inline const bool several_processors = std::thread::hardware_concurrency() > 1;
 
+  bool may_look_;
   bool eager_ = false;
 };
 

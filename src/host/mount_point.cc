@@ -20,6 +20,7 @@
 #include <optional>
 #include <string_view>
 
+#include "base/log.h"
 #include "base/system_error.h"
 #include "base/unique_fd.h"
 #include "host/mount_table.h"
@@ -127,14 +128,15 @@ bool clean_dead_mount(const std::string& path) {
                            point);
 }
 
-void check_mount_point(const std::string& path, std::span<const std::string> kept) {
+void prepare_mount_point(const std::string& path, std::span<const std::string> kept) {
   switch (mount_point_state(path)) {
     case MountPointState::free: break;
     case MountPointState::missing: throw std::runtime_error(path + " does not exist; create it: mkdir -p " + path);
     case MountPointState::not_a_folder:
       throw std::runtime_error(path + " is no folder; name an empty folder to mount on");
     case MountPointState::dead_dmsnap:
-      throw std::runtime_error(path + " is a mount of dmsnap whose process is gone; detach it: umount -l " + path);
+      if (clean_dead_mount(path)) log::warning("{}: a dead mount was cleaned up", path);
+      return prepare_mount_point(path, kept);
     case MountPointState::live_dmsnap:
       throw std::runtime_error(path + " has a dmsnap mounted on it already; unmount it first: dmsnap umount " + path);
     case MountPointState::other_mount: {

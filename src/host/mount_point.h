@@ -27,10 +27,11 @@ bool is_live_mount(const std::string& path);
 /// it is none. Throws std::runtime_error when it could not be detached, with the command to try.
 bool clean_dead_mount(const std::string& path);
 
-/// Throws std::runtime_error, which says what to do, unless dmsnap can be mounted on `path`: an existing
+/// Takes a dead mount of dmsnap away from `path`, with a warning, and throws std::runtime_error, which says what to do,
+/// unless dmsnap can be mounted there: an existing
 /// folder with nothing in it, hidden or not, which is no mount point, and which neither lies in, nor is, nor would hide
 /// any of `kept`: the origin, the folder of the set.
-void check_mount_point(const std::string& path, std::span<const std::string> kept);
+void prepare_mount_point(const std::string& path, std::span<const std::string> kept);
 
 /// Throws std::system_error or std::runtime_error, which says what to ask for, when this process may not use /dev/fuse,
 /// there is none, or it is something else.

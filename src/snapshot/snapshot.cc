@@ -61,8 +61,12 @@ Result<Snapshot::Lookup> Snapshot::look_up(Sector from, std::uint64_t sectors, U
 }
 
 bool Snapshot::still_gap(Extent range, const View* base) const {
-  const auto found = look_up(range.first, range.sectors, Use::read);
-  return found && !found->copy && found->sectors == range.sectors && found->base.get() == base;
+  const Chunk first = geometry().chunk_of(range.first);
+  const std::uint64_t chunks = geometry().chunk_end(range) - first;
+  ReadLock lock(mutex_);
+  if (unusable(Use::read) || base != base_.get()) return false;
+  const auto span = table_.find(first, chunks);
+  return !span.copied && span.length == chunks;
 }
 
 std::shared_ptr<View> Snapshot::shared_base() const {

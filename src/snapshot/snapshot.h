@@ -167,7 +167,6 @@ class Snapshot final : public View {
   /// How many chunks from the first expected one on are expected.
   std::uint64_t expected_run(std::uint64_t at_most) const REQUIRES_SHARED(mutex_);
   std::error_code copy_regions(View& from, std::span<const Region> regions);
-  std::error_code copy_region(View& from, const Region& region);
   std::error_code no_room_for_writer(std::error_code why);
 
   BlockDevice& cow_;

@@ -32,7 +32,9 @@ std::error_code Snapshot::expect_copy(Extent range) {
     if (why) why = take_promised_room(range);
   }
   if (!why) return {};
-  invalidate(why.message() + ", and the origin was written");
+  const bool of_origin = base()->base() == nullptr;
+  invalidate(why.message() +
+             (of_origin ? ", and the origin was written" : ", and what it falls through to was written"));
   return unrecorded();
 }
 
@@ -110,42 +112,28 @@ std::uint64_t Snapshot::expected_run(std::uint64_t at_most) const {
   return length;
 }
 
-/// Each is read into its place in what is written as one piece, as far as their COW chunks follow each other.
+/// What follows each other in the COW device is written as one piece of at most copy_bytes.
 std::error_code Snapshot::copy_regions(View& from, std::span<const Region> regions) {
-  if (regions.size() == 1) return copy_region(from, regions.front());
   static thread_local std::vector<std::byte> buffer(copy_bytes);
-  const ChunkGeometry g = geometry();
-  std::size_t filled = 0;
   Sector to{};
+  std::size_t filled = 0;
   for (const Region& region : regions) {
-    const Sector begin = g.first_sector(region.copies.first);
-    if (filled > 0 && begin != to + filled / sector_bytes) {
-      if (const auto error = cow_.write(to, std::span(buffer).first(filled))) return error;
-      filled = 0;
+    Extent left = extent_of(region.first, region.copies.length);
+    for (Sector at = geometry().first_sector(region.copies.first); left.sectors > 0;) {
+      if (filled == buffer.size() || (filled > 0 && at != to + filled / sector_bytes)) {
+        if (const auto error = cow_.write(to, std::span(buffer).first(filled))) return error;
+        filled = 0;
+      }
+      if (filled == 0) to = at;
+      const std::uint64_t sectors = std::min<std::uint64_t>(left.sectors, (buffer.size() - filled) / sector_bytes);
+      const auto bytes = std::span(buffer).subspan(filled, sectors * sector_bytes);
+      if (const Outcome error = from.read_settled(left.first, bytes, Wait::yes); *error) return *error;
+      filled += bytes.size();
+      at += sectors;
+      left = {left.first + sectors, left.sectors - sectors};
     }
-    if (filled == 0) to = begin;
-    const Extent extent = extent_of(region.first, region.copies.length);
-    const auto bytes = std::span(buffer).subspan(filled, extent.sectors * sector_bytes);
-    if (const Outcome error = from.read_settled(extent.first, bytes, Wait::yes); *error) return *error;
-    filled += bytes.size();
   }
   return cow_.write(to, std::span(buffer).first(filled));
-}
-
-std::error_code Snapshot::copy_region(View& from, const Region& region) {
-  static thread_local std::vector<std::byte> buffer;
-  buffer.resize(copy_bytes);
-  Extent left = extent_of(region.first, region.copies.length);
-  Sector to = geometry().first_sector(region.copies.first);
-  while (left.sectors > 0) {
-    const std::uint64_t sectors = std::min<std::uint64_t>(left.sectors, buffer.size() / sector_bytes);
-    const auto bytes = std::span(buffer).first(sectors * sector_bytes);
-    if (const Outcome error = from.read_settled(left.first, bytes, Wait::yes); *error) return *error;
-    if (const auto error = cow_.write(to, bytes)) return error;
-    left = {left.first + sectors, left.sectors - sectors};
-    to += sectors;
-  }
-  return {};
 }
 
 }  // namespace dmsnap

@@ -5,12 +5,22 @@
 
 namespace dmsnap {
 
+namespace {
+
+/// The reason for what falls through to an invalid snapshot, however far.
+std::string inherited(const std::string& reason) {
+  const std::string begin = "what it falls through to is invalid: ";
+  return reason.starts_with(begin) ? reason : begin + reason;
+}
+
+}  // namespace
+
 /// Durable before the state is seen: what waits for it may overwrite the base at once.
 void Snapshot::invalidate(const std::string& reason) {
   {
     MutexLock one_at_a_time(invalidation_);
     if (state() == SnapshotState::invalid) return;
-    const std::error_code above = invalidate_dependants("what it falls through to is invalid: " + reason);
+    const std::error_code above = invalidate_dependants(inherited(reason));
     std::error_code error = store_.drop();
     if (error && options_.record_invalid) error = options_.record_invalid(reason);
     if (!error) error = above;

@@ -21,11 +21,14 @@ int looks(EagerWait& wait) {
 
 class EagerWaitTest : public testing::Test {
  protected:
-  void SetUp() override {
-    if (std::thread::hardware_concurrency() < 2) GTEST_SKIP() << "one processor: it never looks";
-  }
-  EagerWait wait_;
+  EagerWait wait_{2};
 };
+
+TEST_F(EagerWaitTest, with_one_processor_nobody_looks) {
+  EagerWait alone(1);
+  alone.sleep(at_once);
+  EXPECT_EQ(looks(alone), 0);
+}
 
 TEST_F(EagerWaitTest, nobody_looks_before_requests_follow_each_other_closely) {
   EXPECT_EQ(looks(wait_), 0);

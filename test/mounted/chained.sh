@@ -56,6 +56,7 @@ same before.txt "after a mount"
 # refusals: what cannot be, with the names
 expect_failure 1 "there is no snapshot 'nothing' to take one of" "$DMSNAP" create d x --of nothing
 expect_failure 1 "a layout is for snapshots of the origin" "$DMSNAP" create d x --of first --layout chained
+expect_failure 2 "--store is for an ORIGIN that is not mounted" "$DMSNAP" remove d first --store x
 expect_failure 2 "--layout 'tree': use independent or chained" "$DMSNAP" create d x --layout tree
 create fleeting --type N
 [ "$(field fleeting base)" = null ] && [ "$(field fourth base)" = null ] || fail "a transient one is below others"

@@ -97,6 +97,14 @@ kill -9 "$(cat d.pid)"
 ended "$(cat d.pid)"
 serve disk.img d
 cmp -s -n 1000 d/origin disk.img || fail "not served after a dead mount was cleaned up"
+# also when its process is only about to end: it answers once more, or not, or has the set still
+for try in 1 2 3 4 5 6 7 8 9 10; do
+  kill -9 "$(cat d.pid)"
+  until "$DMSNAP" mount --log-file log disk.img d 2> err.txt; do
+    ! grep -q "whose process is gone\|detach it" err.txt || fail "a dead mount was not cleaned up: $(cat err.txt)"
+  done
+  daemon_of d > d.pid
+done
 unserve d
 
 # room that was taken ahead for copies is given back

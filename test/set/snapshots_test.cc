@@ -48,56 +48,6 @@ TEST_F(SetSnapshots, are_found_again_as_they_were_made) {
   EXPECT_SAYS(message_of([&] { set.remove("other"); }), "there is no snapshot");
 }
 
-TEST_F(SetSnapshots, a_new_one_is_put_below_others_in_the_same_step_as_it_is_listed) {
-  {
-    SnapshotSet set(origin(), {});
-    create(set, "old");
-    set.commit_create(set.begin_create("new", 8), snapshot("new"), {"old"}, Layout::chained);
-  }
-  SnapshotSet set(origin(), {});
-  EXPECT_EQ(set.layout(), Layout::chained);
-  EXPECT_EQ(set.find("old")->base, "new");
-  EXPECT_EQ(set.snapshots()[0].name, "new");
-}
-
-TEST_F(SetSnapshots, what_others_show_is_not_removed_before_they_have_it) {
-  {
-    SnapshotSet set(origin(), {});
-    create(set, "old");
-    set.commit_create(set.begin_create("new", 8), snapshot("new"), {"old"});
-  }
-  {
-    SnapshotSet offline(origin(), {.offline = true});
-    EXPECT_SAYS(message_of([&] { offline.remove("new"); }), "old show what new has, and would lose it");
-  }
-  EXPECT_TRUE(fs::exists(in_store("new.cow")));
-  {
-    SnapshotSet set(origin(), {});
-    set.mark_leaving("new");
-  }
-  SnapshotSet set(origin(), {});
-  EXPECT_TRUE(set.find("new")->leaving) << "goes on after a restart";
-  set.remove("new", SnapshotSet::Dependants::have_theirs);
-  EXPECT_EQ(set.find("old")->base, "");
-  EXPECT_FALSE(fs::exists(in_store("new.cow")));
-}
-
-TEST_F(SetSnapshots, force_gives_up_what_falls_through_to_a_missing_store) {
-  {
-    SnapshotSet set(origin(), {});
-    create(set, "old");
-    set.commit_create(set.begin_create("new", 8), snapshot("new"), {"old"});
-    create(set, "other");
-  }
-  fs::remove(in_store("new.cow"));
-  SnapshotSet set(origin(), {.force = true});
-  EXPECT_TRUE(set.find("new")->invalid);
-  EXPECT_TRUE(set.find("old")->invalid);
-  EXPECT_FALSE(set.find("other")->invalid);
-  EXPECT_NO_THROW(set.remove("new"));
-  EXPECT_EQ(set.find("old")->base, "");
-}
-
 TEST_F(SetSnapshots, a_record_that_could_not_be_read_back_is_not_written) {
   SnapshotSet set(origin(), {});
   const std::string before = read_file(in_store("set.json"));

@@ -56,9 +56,10 @@ class Copies : public testing::Test {
     const std::vector<std::byte> content(8 * sector_bytes, std::byte{0});
     EXPECT_FALSE(rig_.write(rig_.origin_file(), chunk * 4096, content));
   }
-  void expect_kept(std::uint64_t chunk) {
+  void expect_kept(std::uint64_t chunk) { expect_kept(*snapshot_, chunk); }
+  static void expect_kept(RigSnapshot& snapshot, std::uint64_t chunk) {
     std::vector<std::byte> got(8 * sector_bytes);
-    EXPECT_FALSE(snapshot_->file->read(chunk * 4096, got));
+    EXPECT_FALSE(snapshot.file->read(chunk * 4096, got));
     EXPECT_EQ(got, std::vector<std::byte>(8 * sector_bytes, static_cast<std::byte>(chunk * 7 + 1)))
         << "chunk " << chunk;
   }
@@ -91,6 +92,17 @@ TEST_F(Copies, are_pieces_of_at_most_a_mebibyte_and_end_where_an_area_begins) {
   for (const Extent& each : data_writes()) EXPECT_LE(each.sectors, 2048U);
   EXPECT_LE(data_writes().size(), 3U) << "256 copies, and a metadata chunk somewhere between them";
   for (std::uint64_t chunk = 0; chunk < 512; chunk += 2) expect_kept(chunk);
+}
+
+TEST_F(Copies, of_a_chunk_that_is_larger_than_a_piece_are_several_pieces) {
+  auto device = std::make_unique<Listing>(4 * sectors);
+  Listing& cow = *device;
+  auto& snapshot = rig_.add(std::move(device), "PO", {.chunk_sectors = sectors});
+  cow.writes.clear();
+  write_chunk(3);
+  EXPECT_FALSE(rig_.flush(rig_.origin_file()));
+  EXPECT_EQ(std::ranges::count(cow.writes, 2048U, &Extent::sectors), 2);
+  for (std::uint64_t chunk = 0; chunk < sectors / 8; ++chunk) expect_kept(snapshot, chunk);
 }
 
 TEST_F(Copies, are_all_fetched_before_the_first_is_read) {

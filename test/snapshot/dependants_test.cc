@@ -53,6 +53,14 @@ class Dependants : public testing::Test {
     Bytes bytes(sector_bytes);
     return file.read(sector * sector_bytes, bytes) ? -1 : static_cast<int>(bytes[0]);
   }
+  /// While the origin is next read, another snapshot is put between it and the others, and it is written.
+  void overtake_with_new_neighbour() {
+    origin_.during = [this] {
+      take_chained();
+      EXPECT_FALSE(write(rig_.origin_file(), 0, 1));
+      EXPECT_FALSE(rig_.flush(rig_.origin_file()));
+    };
+  }
   static std::uint64_t copies(const RigSnapshot& snapshot) {
     const StoreUsage usage = snapshot.store->usage();
     return (usage.allocated - usage.metadata) / snapshot.store->geometry().chunk_sectors();
@@ -97,21 +105,13 @@ TEST_F(Dependants, in_a_chain_an_origin_write_is_copied_once) {
 
 TEST_F(Dependants, a_read_that_a_new_neighbour_overtakes_is_done_again) {
   auto& old = take_chained();
-  origin_.during = [&] {
-    take_chained();
-    EXPECT_FALSE(write(rig_.origin_file(), 0, 1));
-    EXPECT_FALSE(rig_.flush(rig_.origin_file()));
-  };
+  overtake_with_new_neighbour();
   EXPECT_EQ(shows(*old.file, 0), 0);
 }
 
 TEST_F(Dependants, a_write_to_a_part_of_a_chunk_that_a_new_neighbour_overtakes_keeps_the_rest) {
   auto& old = take_chained();
-  origin_.during = [&] {
-    take_chained();
-    EXPECT_FALSE(write(rig_.origin_file(), 0, 1));
-    EXPECT_FALSE(rig_.flush(rig_.origin_file()));
-  };
+  overtake_with_new_neighbour();
   EXPECT_FALSE(write(*old.file, 3, 9, 1));
   EXPECT_EQ(shows(*old.file, 3), 9);
   EXPECT_EQ(shows(*old.file, 0), 0);
