@@ -3,7 +3,6 @@
 
 #include <cstdint>
 #include <functional>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -57,7 +56,7 @@ struct Completed {
 ///   prepare_exception(e)        prepare(at_most)              a run at once
 ///   commit_exception(e, valid,  commit(run, copied, done)     batches are written by the flush thread
 ///     callback, context)
-///   prepare_merge(old, new)     prepare_merge()
+///   prepare_merge(old, new)     prepare_merge(at_most)        several runs at once
 ///   commit_merge(nr_merged)     commit_merge(count)
 ///   drop_snapshot(store)        drop()                        synced; the kernel's is a plain write
 ///   status(type, result, max)   status(type)
@@ -115,11 +114,12 @@ class ExceptionStore {
   /// order, for the caller to run with `result` once it holds no lock.
   [[nodiscard]] virtual std::vector<Completed> finish_batch(std::error_code outcome) = 0;
 
-  /// The newest run, consecutive in both chunk numbers and inside one area: what a merge copies next. Nothing when all
-  /// is merged. Only while nothing is prepared or committed.
-  [[nodiscard]] virtual Result<std::optional<ExceptionRun>> prepare_merge() = 0;
-  /// Clears the newest `count` entries, durably; the origin must hold their data durably. At most the last
-  /// prepare_merge().
+  /// What a merge copies next: the newest runs, newest first, `at_most` chunks (at least 1) together. Each is
+  /// consecutive in both chunk numbers and inside one area; the last may be the end of a longer one. None when all is
+  /// merged. Only while nothing is prepared or committed.
+  [[nodiscard]] virtual Result<std::vector<ExceptionRun>> prepare_merge(std::uint64_t at_most) = 0;
+  /// Clears the newest `count` entries, the last areas first, durably, with one flush; the origin must hold their data
+  /// durably. At most the last prepare_merge(). After an error they count as there, whatever is on the disk.
   [[nodiscard]] virtual std::error_code commit_merge(std::uint64_t count) = 0;
 
   /// Marks the snapshot invalid, also for whoever opens it next; durable when it returns without error.

@@ -9,6 +9,7 @@
 #include <iterator>
 #include <utility>
 
+#include "base/system_error.h"
 #include "snapshot/snapshot.h"
 #include "snapshot/view.h"
 
@@ -28,6 +29,17 @@ std::error_code Flusher::flush_and_wait(View& view) {
   request(view, [&](std::error_code error) { answer.set_value(error); });
   if (in_place_) run_wave();
   return answer.get_future().get();
+}
+
+std::error_code Flusher::keep_durably(Snapshot& snapshot, std::span<const Extent> extents) {
+  const auto has_all = [&] {
+    return std::ranges::all_of(extents, [&](const Extent& each) { return snapshot.has_durably(each); });
+  };
+  if (has_all()) return {};
+  // Its own writes may have failed before: what counts is that it has these.
+  const std::error_code error = flush_and_wait(snapshot);
+  if (has_all()) return {};
+  return error ? error : errc(std::errc::io_error);
 }
 
 void Flusher::note_held(std::uint64_t held_bytes) {

@@ -5,12 +5,14 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <thread>
 #include <vector>
 
 #include "base/mutex.h"
 #include "dmsnap/exception_store.h"
 #include "dmsnap/result.h"
+#include "dmsnap/units.h"
 
 namespace dmsnap {
 
@@ -35,6 +37,10 @@ class Flusher {
   void request(View& view, Completion done);
   /// request(), and waits for it. Needs a thread that runs waves, unless `in_place` was told.
   [[nodiscard]] std::error_code flush_and_wait(View& view);
+
+  /// Lets waves run until `snapshot` durably has every chunk of the extents, or is durably invalid. It expects those
+  /// that it lacks (Snapshot::expect_copy, expect_handed_on). Needs what flush_and_wait() needs.
+  [[nodiscard]] std::error_code keep_durably(Snapshot& snapshot, std::span<const Extent> extents);
 
   /// There is something to do, now or when a wave comes.
   void note_held(std::uint64_t held_bytes);

@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <cassert>
 
-#include "base/system_error.h"
 #include "snapshot/flusher.h"
 #include "snapshot/snapshot.h"
 
@@ -63,13 +62,7 @@ std::error_code HandingOn::pass_on(Sector from, Sector& reached) {
     }
   }
   for (Snapshot* dependant : dependants) {
-    const auto has_all = [&] {
-      return std::ranges::all_of(extents, [&](const Extent& each) { return dependant->has_durably(each); });
-    };
-    if (has_all()) continue;
-    // Its own writes may have failed before: what counts is that it has these.
-    const std::error_code error = flusher_.flush_and_wait(*dependant);
-    if (!has_all()) return error ? error : errc(std::errc::io_error);
+    if (const auto error = flusher_.keep_durably(*dependant, extents)) return error;
   }
   return {};
 }

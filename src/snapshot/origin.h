@@ -1,12 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #pragma once
 
+#include <atomic>
+#include <memory>
+
+#include "base/mutex.h"
 #include "dmsnap/block_device.h"
 #include "snapshot/view.h"
 
 namespace dmsnap {
 
-/// The live image: a view that is a device.
+class Merge;
+
+/// The live image: a view that is a device. While a snapshot is merged into it (merge.h), its users see the snapshot,
+/// and its dependants the device.
 class Origin final : public View {
  public:
   /// `device` outlives it.
@@ -15,6 +22,7 @@ class Origin final : public View {
 
   std::uint64_t sectors() const override { return device_.sectors(); }
   View* base() const override { return nullptr; }
+  Outcome read(Sector from, std::span<std::byte> to, Wait wait) override;
   Outcome read_settled(Sector from, std::span<std::byte> to, Wait wait) override {
     return wait == Wait::no ? device_.try_read(from, to) : device_.read(from, to);
   }
@@ -22,10 +30,25 @@ class Origin final : public View {
   void read_ahead(Extent range) override { device_.read_ahead(range); }
   std::error_code expect_write(Extent) override { return {}; }
   std::error_code write_held(Sector to, std::span<const std::byte> data) override { return device_.write(to, data); }
-  std::error_code sync() override { return device_.flush(); }
+  std::error_code sync() override;
+  /// Of the device alone.
+  [[nodiscard]] std::error_code sync_device() { return device_.flush(); }
+
+  /// Inside quiesced(), or before anybody else knows the origin: from now on it shows what the merge says.
+  void begin_merge(std::shared_ptr<Merge> merge) EXCLUDES(merge_mutex_);
+  /// All is merged: it shows the same without.
+  void end_merge() EXCLUDES(merge_mutex_);
+  bool merging() const { return is_merging_.load(std::memory_order_acquire); }
 
  private:
+  Outcome write_inside_gate(Sector to, std::span<const std::byte> data, Wait wait) override REQUIRES_SHARED(gate_);
+  /// Null without one.
+  std::shared_ptr<Merge> merge() const EXCLUDES(merge_mutex_);
+
   BlockDevice& device_;
+  mutable SharedMutex merge_mutex_;
+  std::shared_ptr<Merge> merge_ GUARDED_BY(merge_mutex_);  // shared with requests that are under way when it ends
+  std::atomic<bool> is_merging_ = false;                   // whether there is one: lets others pass without the mutex
 };
 
 }  // namespace dmsnap

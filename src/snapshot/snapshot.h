@@ -47,6 +47,7 @@ class Snapshot final : public View {
   std::uint64_t sectors() const override { return sectors_; }
   Outcome read_settled(Sector from, std::span<std::byte> to, Wait wait) override;
   Outcome write_settled(Sector to, std::span<const std::byte> data, Wait wait) override;
+  std::error_code unreadable() const override EXCLUDES(mutex_);
   std::error_code expect_write(Extent range) override;
   std::error_code write_held(Sector to, std::span<const std::byte> data) override;
   std::error_code sync() override;
@@ -75,6 +76,28 @@ class Snapshot final : public View {
   /// The next wave copies the chunks that the range touches and that have no exception. An error: no room, also without
   /// what was promised.
   [[nodiscard]] std::error_code expect_handed_on(Extent range);
+
+  // For merging it into its origin (merge.h).
+
+  struct Alike {
+    std::uint64_t sectors = 0;  ///< from the first of the range on, at least 1
+    bool copied = false;        ///< whether there are exceptions for them
+  };
+  Alike alike(Extent range) const;
+  /// Writes to a range that has exceptions, which nobody removes meanwhile, also when the snapshot itself is read-only
+  /// or has overflowed.
+  [[nodiscard]] std::error_code write_copied(Sector to, std::span<const std::byte> data);
+  /// ExceptionStore::prepare_merge().
+  Result<std::vector<ExceptionRun>> newest_runs(std::uint64_t at_most);
+  /// Puts the copies of the runs into `origin`, past its dependants.
+  [[nodiscard]] std::error_code copy_back(std::span<const ExceptionRun> runs, View& origin);
+  /// They are no exceptions any more; durable. They are the newest.
+  [[nodiscard]] std::error_code forget_newest(std::span<const ExceptionRun> runs);
+  /// That exceptions take on the COW device, as the status line counts.
+  std::uint64_t exception_bytes() const;
+  std::uint64_t chunk_bytes() const { return geometry().chunk_bytes(); }
+  /// The chunks inside the view.
+  Extent extent_of(Chunk first, std::uint64_t chunks) const;
 
   /// Gives the space back that was taken ahead for copies; not while anything is expected. Without effect on content.
   void release_room();
@@ -122,7 +145,6 @@ class Snapshot final : public View {
   enum class Use { read, write, keep };
 
   ChunkGeometry geometry() const { return store_.geometry(); }
-  Extent extent_of(Chunk first, std::uint64_t chunks) const;
   /// The end of the chunks that the range touches inside the view.
   Chunk end_of(Extent range) const;
   Result<Lookup> look_up(Sector from, std::uint64_t sectors, Use use) const EXCLUDES(mutex_);
@@ -167,6 +189,14 @@ class Snapshot final : public View {
   /// How many chunks from the first expected one on are expected.
   std::uint64_t expected_run(std::uint64_t at_most) const REQUIRES_SHARED(mutex_);
   std::error_code copy_regions(View& from, std::span<const Region> regions);
+  /// A part of a run: consecutive in both devices.
+  struct Piece {
+    Sector from{};  // on the COW device
+    Sector to{};
+    std::uint64_t sectors = 0;
+  };
+  /// Together at most copy_bytes, ascending on the COW device.
+  std::error_code copy_pieces_back(std::span<const Piece> pieces, View& origin);
   std::error_code no_room_for_writer(std::error_code why);
 
   BlockDevice& cow_;

@@ -49,6 +49,11 @@ std::error_code Snapshot::no_room_for_writer(std::error_code why) {
   return Error::snapshot_overflowed;
 }
 
+std::error_code Snapshot::unreadable() const {
+  ReadLock lock(mutex_);
+  return unusable(Use::read);
+}
+
 SnapshotState Snapshot::state() const {
   ReadLock lock(mutex_);
   return state_;

@@ -25,6 +25,7 @@ Outcome View::read(Sector from, std::span<std::byte> to, Wait wait) {
     if (lost({from, to.size() / sector_bytes})) return Error::held_write_lost;
     held_.read(from, to, not_held);
   }
+  if (const auto error = unreadable()) return error;
   for (const Extent& piece : not_held) {
     const auto bytes = to.subspan((piece.first - from) * sector_bytes, piece.sectors * sector_bytes);
     const Outcome outcome = read_settled(piece.first, bytes, wait);

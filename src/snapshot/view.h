@@ -42,13 +42,15 @@ class View {
   virtual View* base() const = 0;
 
   /// What the view's users read: what was written last, held or not. The range lies inside the view.
-  [[nodiscard]] Outcome read(Sector from, std::span<std::byte> to, Wait wait);
+  [[nodiscard]] virtual Outcome read(Sector from, std::span<std::byte> to, Wait wait);
   /// Acknowledged when it returns: later reads see it. Durable after a later flush (Flusher::request). EIO when it
   /// cannot be accepted; then each sector of the range is old or new.
   [[nodiscard]] Outcome write(Sector to, std::span<const std::byte> data, Wait wait);
 
   /// What dependants read: without held writes, since they replace what a dependant still has to keep.
   [[nodiscard]] virtual Outcome read_settled(Sector from, std::span<std::byte> to, Wait wait) = 0;
+  /// Why nothing of it can be read, held or not.
+  virtual std::error_code unreadable() const { return {}; }
   /// It will be read soon: starts to fetch it where that takes time. A hint.
   virtual void read_ahead(Extent) {}
   /// Writes past the dependants: for data that every one of them has a durable copy under.
@@ -88,12 +90,17 @@ class View {
   std::error_code sticky_error() const;
 
  protected:
+  /// Shared by writes, exclusive for quiesced(). Taken before held_mutex_.
+  SharedMutex gate_;
+
   /// Makes everything that falls through to the view invalid, durably, the farthest first. An error: that one could not
   /// be made so.
   std::error_code invalidate_dependants(const std::string& reason) EXCLUDES(dependants_mutex_);
 
+  /// write(), with the gate passed.
+  virtual Outcome write_inside_gate(Sector to, std::span<const std::byte> data, Wait wait) REQUIRES_SHARED(gate_);
+
  private:
-  Outcome write_inside_gate(Sector to, std::span<const std::byte> data, Wait wait) REQUIRES_SHARED(gate_);
   Outcome write_piece(Sector to, std::span<const std::byte> data, Wait wait) REQUIRES_SHARED(gate_);
   Outcome hold(Sector to, std::span<const std::byte> data, Wait wait) REQUIRES_SHARED(gate_);
   std::vector<Extent> put_in_place();
@@ -103,8 +110,6 @@ class View {
 
   Flusher& flusher_;
 
-  /// Shared by writes, exclusive for quiesced(). Taken before held_mutex_.
-  SharedMutex gate_;
   /// Changes under gate_ and dependants_mutex_, so that either is enough to look. The mutex is held while dependants
   /// are made invalid: a base's before its dependants'.
   std::vector<Snapshot*> dependants_;

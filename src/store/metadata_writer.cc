@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <vector>
 
+#include "base/system_error.h"
+
 namespace dmsnap {
 
 namespace {
@@ -11,6 +13,12 @@ namespace {
 constexpr std::uint64_t piece_bytes = 1 << 20;
 
 }  // namespace
+
+std::optional<MetadataPlace> behind_newest(const MetadataPlace& at, const AreaLayout& layout) {
+  if (at.used > 0) return at;
+  if (at.area == 0) return std::nullopt;
+  return MetadataPlace{.area = at.area - 1, .used = layout.entries()};
+}
 
 MetadataWriter::MetadataWriter(BlockDevice& cow, const ChunkGeometry& geometry) : cow_(&cow), geometry_(geometry) {}
 
@@ -77,21 +85,34 @@ std::error_code MetadataWriter::append(MetadataPlace at, std::span<const disk::E
   return {};
 }
 
-std::error_code MetadataWriter::clear_last(const MetadataPlace& at, std::uint64_t count) {
+std::error_code MetadataWriter::clear_in_area(const MetadataPlace& at, std::uint64_t count,
+                                              std::span<std::byte> filling) {
   const std::uint64_t left = at.used - count;
   const std::uint64_t first = left / disk::entries_per_sector;
   const std::uint64_t end = (at.used + disk::entries_per_sector - 1) / disk::entries_per_sector;
-  std::vector<std::byte> sectors((end - first) * sector_bytes);
   const Sector from = first_sector(at.area) + first;
-  const std::uint64_t kept = left % disk::entries_per_sector * sizeof(disk::Entry);
-  if (const auto error = cow_->read(from, std::span(sectors).first(sector_bytes))) return error;
-  std::ranges::fill(std::span(sectors).first(sector_bytes).subspan(kept), std::byte{0});
+  if (const auto error = cow_->read(from, filling)) return error;
+  std::ranges::fill(filling.subspan(left % disk::entries_per_sector * sizeof(disk::Entry)), std::byte{0});
 
-  if (const auto error = cow_->flush()) return error;
-  if (const auto error = cow_->write(from, sectors)) return error;
-  if (const auto error = cow_->flush()) return error;
-  std::ranges::copy(std::span(sectors).first(sector_bytes), filling_.begin());
-  return {};
+  std::vector<std::byte> sectors((end - first) * sector_bytes);
+  std::ranges::copy(filling, sectors.begin());
+  return cow_->write(from, sectors);
+}
+
+Result<MetadataPlace> MetadataWriter::clear_last(const MetadataPlace& at, std::uint64_t count) {
+  std::array<std::byte, sector_bytes> filling{};
+  MetadataPlace left = at;
+  while (count > 0) {
+    const auto end = behind_newest(left, layout());
+    if (!end) return failure(errc(std::errc::invalid_argument));
+    const std::uint64_t here = std::min(count, end->used);
+    if (const auto error = clear_in_area(*end, here, filling)) return failure(error);
+    left = {.area = end->area, .used = end->used - here};
+    count -= here;
+  }
+  if (const auto error = cow_->flush()) return failure(error);
+  filling_ = filling;
+  return left;
 }
 
 }  // namespace dmsnap

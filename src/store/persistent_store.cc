@@ -202,38 +202,41 @@ Result<std::vector<std::byte>> PersistentStore::read_area(std::uint64_t area) {
   return bytes;
 }
 
-std::optional<MetadataPlace> PersistentStore::behind_newest() const {
-  if (place_.used > 0) return place_;
-  if (place_.area == 0) return std::nullopt;
-  return MetadataPlace{.area = place_.area - 1, .used = layout().entries()};
+std::error_code PersistentStore::add_newest_runs(MetadataPlace end, std::uint64_t at_most,
+                                                 std::vector<ExceptionRun>& runs) {
+  const auto area = read_area(end.area);
+  if (!area) return area.error();
+  const std::uint64_t oldest = end.used - std::min(end.used, at_most);
+  for (bool run_begins = true; end.used > oldest; run_begins = false) {
+    const disk::Entry entry = disk::unpack_entry(*area, --end.used);
+    const Chunk origin(entry.old_chunk.value());
+    const CowChunk copy(entry.new_chunk.value());
+    if (!run_begins && origin + 1 == runs.back().origin && copy + 1 == runs.back().copy) {
+      runs.back() = {.origin = origin, .copy = copy, .length = runs.back().length + 1};
+    } else {
+      runs.push_back({.origin = origin, .copy = copy});
+    }
+  }
+  return {};
 }
 
-Result<std::optional<ExceptionRun>> PersistentStore::prepare_merge() {
+Result<std::vector<ExceptionRun>> PersistentStore::prepare_merge(std::uint64_t at_most) {
   MutexLock lock(mutex_);
-  const auto end = behind_newest();
-  if (!end) return std::nullopt;
-  const auto area = read_area(end->area);
-  if (!area) return failure(area.error());
-  const auto entry_at = [&](std::uint64_t slot) {
-    const disk::Entry entry = disk::unpack_entry(*area, slot);
-    return ExceptionRun{.origin = Chunk(entry.old_chunk.value()), .copy = CowChunk(entry.new_chunk.value())};
-  };
-  ExceptionRun run = entry_at(end->used - 1);
-  while (run.length < end->used) {
-    const ExceptionRun before = entry_at(end->used - 1 - run.length);
-    if (before.origin + 1 != run.origin || before.copy + 1 != run.copy) break;
-    run = {.origin = before.origin, .copy = before.copy, .length = run.length + 1};
+  std::vector<ExceptionRun> runs;
+  for (auto end = behind_newest(place_, layout()); end && at_most > 0; end = behind_newest({end->area, 0}, layout())) {
+    if (const auto error = add_newest_runs(*end, at_most, runs)) return failure(error);
+    at_most -= std::min(at_most, end->used);
   }
-  return run;
+  return runs;
 }
 
 std::error_code PersistentStore::commit_merge(std::uint64_t count) {
   MutexLock lock(mutex_);
   if (options_.read_only) return errc(std::errc::read_only_file_system);
-  const auto end = behind_newest();
-  if (count == 0 || !end) return {};
-  if (const auto error = writer_.clear_last(*end, count)) return error;
-  place_ = {.area = end->area, .used = end->used - count};
+  if (count == 0) return {};
+  const auto left = writer_.clear_last(place_, count);
+  if (!left) return left.error();
+  place_ = *left;
   // Out of order, an entry that is left may name any chunk below: those that became free are not handed out again.
   if (in_order_) next_free_ = layout().area(place_.area) + 1 + place_.used;
   durable_below_ = next_free_.value();

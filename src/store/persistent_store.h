@@ -45,7 +45,7 @@ class PersistentStore final : public ExceptionStore {
   bool close_batch() override;
   std::error_code write_batch() override;
   std::vector<Completed> finish_batch(std::error_code outcome) override;
-  Result<std::optional<ExceptionRun>> prepare_merge() override;
+  Result<std::vector<ExceptionRun>> prepare_merge(std::uint64_t at_most) override;
   std::error_code commit_merge(std::uint64_t count) override;
   std::error_code drop() override;
   StoreUsage usage() const override;
@@ -54,8 +54,8 @@ class PersistentStore final : public ExceptionStore {
  private:
   AreaLayout layout() const { return {geometry_, cow_.sectors()}; }
   std::uint64_t room() const REQUIRES(mutex_);
-  /// The place behind the newest entry, in the area that holds it. Nothing when there is none.
-  std::optional<MetadataPlace> behind_newest() const REQUIRES(mutex_);
+  /// Adds the runs that the entries before `end` make, newest first, of at most `at_most` chunks together.
+  std::error_code add_newest_runs(MetadataPlace end, std::uint64_t at_most, std::vector<ExceptionRun>& runs);
   void create();
   /// Before it is blanked: the bytes of the area from `at` on are no zeros.
   void warn_of_tail(const MetadataPlace& at, std::uint64_t origin_chunks);

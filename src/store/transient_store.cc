@@ -54,7 +54,7 @@ void TransientStore::commit(const ExceptionRun&, bool copied, Completion done) {
   if (done) done(copied ? std::error_code() : make_error_code(Error::snapshot_invalid));
 }
 
-Result<std::optional<ExceptionRun>> TransientStore::prepare_merge() {
+Result<std::vector<ExceptionRun>> TransientStore::prepare_merge(std::uint64_t) {
   return failure(errc(std::errc::operation_not_supported));
 }
 

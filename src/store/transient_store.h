@@ -29,7 +29,7 @@ class TransientStore final : public ExceptionStore {
   bool close_batch() override { return false; }
   std::error_code write_batch() override { return {}; }
   std::vector<Completed> finish_batch(std::error_code) override { return {}; }
-  Result<std::optional<ExceptionRun>> prepare_merge() override;
+  Result<std::vector<ExceptionRun>> prepare_merge(std::uint64_t at_most) override;
   std::error_code commit_merge(std::uint64_t count) override;
   std::error_code drop() override { return {}; }
   StoreUsage usage() const override;

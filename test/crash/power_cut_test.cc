@@ -4,11 +4,13 @@
 // A failure prints the seed: DMSNAP_CRASH_SEED=<seed> repeats it. DMSNAP_CRASHES sets how many (default 20 000).
 #include <gtest/gtest.h>
 
+#include <array>
 #include <cstdlib>
 #include <functional>
 #include <list>
 #include <random>
 #include <set>
+#include <utility>
 #include <vector>
 
 #include "support/crashing_device.h"
@@ -87,10 +89,12 @@ class CutRun {
   std::uint64_t cuts() const { return cuts_; }
 
   void operation() {
-    switch (random_() % 13) {
+    switch (random_() % 15) {
       case 0: return flush(rig_->origin_file(), *origin_allowed_);
       case 1: return rig_->flusher().run_wave();
       case 2: return taken_.size() < 4 ? create() : flush_snapshot();
+      case 13: return merge();
+      case 14: return merge_some();
       case 12: return random_() % 4 ? flush_snapshot() : remove();
       case 3:
       case 4:
@@ -124,6 +128,7 @@ class CutRun {
     const auto other = random_() % 2 ? cut : CrashingDevice::Cut::kill;
     const auto origin = origin_->after(random_() % 2 ? cut : other, random_);
     Rig again(*origin, origin->sectors() * sector_bytes);
+    if (merging_) again.resume_merge(merging_cow_->after(cut, random_), "P");
     origin_allowed_->check(again.origin_file(), "origin");
     verify_above(nullptr, again, again.origin(), [&] { return random_() % 2 ? cut : other; });
   }
@@ -169,6 +174,7 @@ class CutRun {
     cow->moment = [this, cow, &type, chunk] { verify_half_made(*cow, type, chunk); };
     Taken* base = taken_.empty() || random_() % 2 ? nullptr : &any();
     if (base && (base->may_be_full || base->open->view->state() != SnapshotState::active)) base = nullptr;
+    if (!base && merging_) return;
     const bool chained = !base && random_() % 2;
     auto& opened = chained ? rig_->add_chained(std::move(device), type, {.chunk_sectors = chunk})
                            : rig_->add(std::move(device), type, {.chunk_sectors = chunk}, {},
@@ -204,6 +210,33 @@ class CutRun {
     taken_.remove_if([&](const Taken& each) { return &each == &gone; });
     handing.let_go();
     rig_->close(open);
+  }
+
+  /// The list of the set says so, durably, once the snapshot and the origin are, and before the origin shows it.
+  void merge() {
+    if (taken_.empty() || merging_) return;
+    const Taken& one = any();
+    const bool needed = std::ranges::any_of(taken_, [&](const Taken& each) { return each.base == &one; });
+    if (one.base || needed || one.may_be_full || one.open->view->state() != SnapshotState::active) return;
+    cutting_ = true;
+    flush(*one.open->file, *one.allowed);
+    cutting_ = false;
+    rig_->begin_merge(*one.open, {.batch_bytes = std::array{1U, 4096U, 65536U}[random_() % 3]});
+    merging_ = one.open;
+    merging_cow_ = one.cow;
+    *origin_allowed_ = Allowed(one.allowed->latest());
+    taken_.remove_if([&](const Taken& each) { return &each == &one; });
+  }
+
+  void merge_some() {
+    if (!merging_) return;
+    const auto copied = rig_->merge().step(std::array{1U, 4096U, 65536U}[random_() % 3]);
+    ASSERT_TRUE(copied);
+    if (*copied > 0) return;
+    // It may be removed now: the list of the set is without it before its COW file goes.
+    RigSnapshot& merged = *std::exchange(merging_, nullptr);
+    rig_->origin().end_merge();
+    static_cast<void>(rig_->close(merged));
   }
 
   Taken& any() { return *std::next(taken_.begin(), static_cast<std::ptrdiff_t>(random_() % taken_.size())); }
@@ -245,6 +278,8 @@ class CutRun {
   std::unique_ptr<CrashingDevice> origin_;
   std::unique_ptr<Allowed> origin_allowed_;
   std::list<Taken> taken_;
+  RigSnapshot* merging_ = nullptr;  // the origin is rolled back to it
+  CrashingDevice* merging_cow_ = nullptr;
   std::unique_ptr<Rig> rig_;
   std::uint64_t writes_ = 0;
   std::uint64_t cuts_ = 0;

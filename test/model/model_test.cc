@@ -9,7 +9,9 @@
 #include <iostream>
 #include <list>
 #include <map>
+#include <optional>
 #include <random>
+#include <utility>
 #include <vector>
 
 #include "support/rig.h"
@@ -38,10 +40,12 @@ class Life {
   }
 
   void operation() {
-    switch (below(21)) {
+    switch (below(23)) {
       case 0: return create();
       case 1: return below(4) ? close_or_reopen() : reopen_all();
       case 20: return below(4) ? read() : remove();
+      case 21: return merge();
+      case 22: return merge_some();
       case 2: return flush();
       case 3: return rig_->flusher().run_wave();
       case 4:
@@ -111,6 +115,7 @@ class Life {
   void create() {
     if (taken_.size() >= 6) return;
     Taken* base = taken_.empty() || below(2) ? nullptr : &any();
+    if (!base && merging_) return;
     if (base && base->invalid()) return;
     const std::string type = base && base->type == "N" ? "N" : std::array{"P", "PO", "N"}[below(3)];
     const auto chunk = static_cast<std::uint32_t>(1U << below(12));
@@ -145,6 +150,29 @@ class Life {
       if (each.base == &one) each.base = one.base;
     }
     taken_.remove_if([&](const Taken& each) { return &each == &one; });
+    check_all();
+  }
+
+  /// From now on the origin is what the snapshot is.
+  void merge() {
+    if (taken_.empty() || merging_) return;
+    const Taken& one = any();
+    if (one.base || one.invalid() || one.type == "N" || has_dependants(one)) return;
+    rig_->begin_merge(*one.open, merge_options());
+    merging_ = one.open;
+    origin_ = one.content;
+    taken_.remove_if([&](const Taken& each) { return &each == &one; });
+    expect_content(rig_->origin_file(), origin_, {0, origin_.size()});
+  }
+  Merge::Options merge_options() { return {.batch_bytes = pick({1, 4096, 1 << 20})}; }
+
+  void merge_some() {
+    if (!merging_) return;
+    const auto copied = rig_->merge().step(pick({1, 4096, 1 << 20}));
+    ASSERT_TRUE(copied);
+    if (*copied > 0) return;
+    rig_->origin().end_merge();
+    static_cast<void>(rig_->close(*std::exchange(merging_, nullptr)));
     check_all();
   }
 
@@ -187,12 +215,20 @@ class Life {
     std::erase_if(ordered, [](const Taken* one) { return one->type == "N"; });
     taken_.remove_if([](const Taken& one) { return one.type == "N"; });
     EXPECT_FALSE(rig_->flush(rig_->origin_file()));
+    auto merging_cow = interrupt_merge();
     open_origin();
+    if (merging_cow) merging_ = &rig_->resume_merge(std::move(*merging_cow), "P", merge_options());
     for (Taken* one : ordered) {
       one->open = &rig_->add(std::move(cows[one]), one->type, {.must_exist = true}, {}, view_of(one->base));
       EXPECT_EQ(invalid[one], one->invalid());
     }
     check_all();
+  }
+
+  std::optional<std::unique_ptr<BlockDevice>> interrupt_merge() {
+    if (!merging_) return std::nullopt;
+    rig_->origin().end_merge();
+    return rig_->close(*std::exchange(merging_, nullptr));
   }
 
   void flush() {
@@ -259,6 +295,7 @@ class Life {
   Bytes origin_;
   std::unique_ptr<Rig> rig_;
   std::list<Taken> taken_;
+  RigSnapshot* merging_ = nullptr;  // the origin is rolled back to it
 };
 
 TEST(Model, every_view_shows_what_plain_arrays_show) {

@@ -2,34 +2,15 @@
 // Snapshots that fall through to snapshots: clones, and the chained layout.
 #include <gtest/gtest.h>
 
-#include <functional>
-#include <utility>
-
 #include "dmsnap/error.h"
 #include "support/faulty_device.h"
+#include "support/interrupted_device.h"
 #include "support/rig.h"
 
 namespace dmsnap::test {
 namespace {
 
 using Bytes = std::vector<std::byte>;
-
-/// A device that something happens to while it is read: `during` is called once, before the read.
-class Interrupted final : public BlockDevice {
- public:
-  explicit Interrupted(std::uint64_t sectors) : memory_(sectors) {}
-  std::function<void()> during;
-  std::uint64_t sectors() const override { return memory_.sectors(); }
-  std::error_code read(Sector from, std::span<std::byte> to) override {
-    if (const auto now = std::exchange(during, nullptr)) now();
-    return memory_.read(from, to);
-  }
-  std::error_code write(Sector to, std::span<const std::byte> data) override { return memory_.write(to, data); }
-  std::error_code flush() override { return memory_.flush(); }
-
- private:
-  MemoryDevice memory_;
-};
 
 class Dependants : public testing::Test {
  protected:
@@ -55,7 +36,7 @@ class Dependants : public testing::Test {
   }
   /// While the origin is next read, another snapshot is put between it and the others, and it is written.
   void overtake_with_new_neighbour() {
-    origin_.during = [this] {
+    origin_.before_a_read = [this] {
       take_chained();
       EXPECT_FALSE(write(rig_.origin_file(), 0, 1));
       EXPECT_FALSE(rig_.flush(rig_.origin_file()));
@@ -66,7 +47,7 @@ class Dependants : public testing::Test {
     return (usage.allocated - usage.metadata) / snapshot.store->geometry().chunk_sectors();
   }
 
-  Interrupted origin_{sectors};
+  InterruptedDevice origin_{sectors};
   FaultyDevice* cow_ = nullptr;
   std::error_code record_error_;
   Rig rig_{origin_, sectors* sector_bytes};
@@ -124,7 +105,7 @@ TEST_F(Dependants, what_is_read_through_a_snapshot_stays_until_it_was_read) {
   auto owner = std::make_shared<int>();
   const std::weak_ptr<int> watch = owner;
   clone.view->set_base(std::shared_ptr<View>(std::move(owner), base.view.get()));
-  origin_.during = [&] {
+  origin_.before_a_read = [&] {
     HandingOn handing(*base.view, rig_.flusher());
     EXPECT_FALSE(handing.take_room());
     EXPECT_TRUE(handing.copy_some());
@@ -147,6 +128,15 @@ TEST_F(Dependants, what_was_acknowledged_is_written_also_when_its_snapshot_overf
   EXPECT_EQ(shows(*base.file, 0), 1);
   EXPECT_EQ(shows(*base.file, 8), 2);
   EXPECT_EQ(shows(*clone.file, 0), 0);
+}
+
+TEST_F(Dependants, an_invalid_snapshot_shows_nothing_not_even_what_it_still_holds) {
+  auto& base = take();
+  take(base.view.get());
+  EXPECT_FALSE(write(*base.file, 0, 1));
+  base.view->invalidate("as if it were full");
+  EXPECT_EQ(base.view->held_bytes(), 4096U);
+  EXPECT_EQ(shows(*base.file, 0), -1);
 }
 
 TEST_F(Dependants, what_falls_through_to_an_invalid_snapshot_is_invalid_too) {

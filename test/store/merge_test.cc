@@ -7,6 +7,7 @@
 #include "block/memory_device.h"
 #include "store/disk_format.h"
 #include "support/faulty_device.h"
+#include "support/recording_device.h"
 #include "support/store_session.h"
 
 namespace dmsnap::test {
@@ -21,9 +22,9 @@ class StoreMerge : public testing::Test {
   }
   /// Nothing: all is merged.
   ExceptionRun next() {
-    const auto run = session_.store().prepare_merge();
-    EXPECT_TRUE(run);
-    return run && *run ? **run : ExceptionRun{.length = 0};
+    const auto runs = session_.store().prepare_merge(entries);
+    EXPECT_TRUE(runs);
+    return runs && !runs->empty() ? runs->front() : ExceptionRun{.length = 0};
   }
   std::error_code forget(std::uint64_t count) { return session_.store().commit_merge(count); }
   /// The entries that who opens the store now finds, newest last.
@@ -69,9 +70,9 @@ TEST_F(StoreMerge, copies_out_of_order_as_older_kernels_wrote_them_are_no_run) {
   ASSERT_FALSE(cow_.write(Sector(1), area));
   StoreSession session("P", cow_, {.must_exist = true});
   ASSERT_TRUE(session.load());
-  const auto run = session.store().prepare_merge();
-  ASSERT_TRUE(run);
-  EXPECT_EQ(*run, (ExceptionRun{.origin = Chunk(11), .copy = CowChunk(2)}));
+  const auto runs = session.store().prepare_merge(10);
+  ASSERT_TRUE(runs);
+  EXPECT_EQ(runs->front(), (ExceptionRun{.origin = Chunk(11), .copy = CowChunk(2)}));
 }
 
 TEST_F(StoreMerge, told_and_not_forgotten_nothing_changes) {
@@ -105,6 +106,45 @@ TEST_F(StoreMerge, merged_to_the_end_the_store_is_valid_and_empty) {
   EXPECT_TRUE(on_disk().empty());
 }
 
+TEST_F(StoreMerge, many_runs_come_at_once_across_areas_newest_first) {
+  const auto oldest = session_.keep(10, 3);
+  for (std::uint64_t i = 0; i < entries - 3; ++i) session_.keep(1000 - 2 * i);
+  const auto newest = session_.keep(70, 5);  // in area 1
+  const auto runs = session_.store().prepare_merge(1000);
+  ASSERT_TRUE(runs);
+  ASSERT_EQ(runs->size(), entries - 1);
+  EXPECT_EQ(runs->front(), newest);
+  EXPECT_EQ(runs->back(), oldest);
+  EXPECT_EQ((*runs)[1].origin, Chunk(1000 - 2 * (entries - 4)));
+}
+
+TEST_F(StoreMerge, no_more_chunks_come_than_were_asked_for) {
+  const auto older = session_.keep(10, 5);
+  const auto newer = session_.keep(70, 2);
+  const auto runs = session_.store().prepare_merge(4);
+  ASSERT_TRUE(runs);
+  EXPECT_EQ(*runs, (std::vector<ExceptionRun>{newer, {older.origin + 3, older.copy + 3, 2}}));
+}
+
+TEST_F(StoreMerge, entries_of_many_areas_are_forgotten_the_last_areas_first_with_one_flush) {
+  Events events;
+  RecordingDevice cow("cow", 400, events);
+  StoreSession session("P", cow, {.chunk_sectors = 1});
+  ASSERT_TRUE(session.load());
+  for (std::uint64_t i = 0; i < 3 * entries + 2; ++i) session.keep(1000 - 2 * i);
+  events.clear();
+  EXPECT_FALSE(session.store().commit_merge(2 * entries + 7));
+  const std::uint64_t stride = entries + 1;
+  EXPECT_EQ(events, (Events{"cow write " + std::to_string(1 + 3 * stride) + "+1",
+                            "cow write " + std::to_string(1 + 2 * stride) + "+1",
+                            "cow write " + std::to_string(1 + stride) + "+1", "cow write 1+1", "cow flush"}));
+  const auto kept = session.keep(5000);
+  StoreSession reader("P", cow, {.must_exist = true, .read_only = true});
+  ASSERT_TRUE(reader.load());
+  EXPECT_EQ(reader.found().back(), kept) << "the sector in which the list ends is known";
+  EXPECT_EQ(reader.found().size(), entries - 4);
+}
+
 TEST_F(StoreMerge, an_area_that_cannot_be_written_is_told_and_nothing_is_forgotten) {
   const auto kept = session_.keep(10, 3);
   EXPECT_EQ(next(), kept);
@@ -118,9 +158,9 @@ TEST_F(StoreMerge, an_area_that_cannot_be_written_is_told_and_nothing_is_forgott
 TEST_F(StoreMerge, an_area_that_cannot_be_read_is_told) {
   session_.keep(10);
   cow_.fail_reads({.sticky = false});
-  const auto run = session_.store().prepare_merge();
-  ASSERT_FALSE(run);
-  EXPECT_EQ(run.error(), std::errc::io_error);
+  const auto runs = session_.store().prepare_merge(1);
+  ASSERT_FALSE(runs);
+  EXPECT_EQ(runs.error(), std::errc::io_error);
   EXPECT_EQ(next().length, 1U);
 }
 
@@ -151,7 +191,7 @@ TEST_F(StoreMerge, what_an_old_kernel_left_out_of_order_is_never_handed_out_twic
   ASSERT_FALSE(cow_.write(Sector(1), area));
   StoreSession session("P", cow_, {.must_exist = true});
   ASSERT_TRUE(session.load());
-  ASSERT_EQ((*session.store().prepare_merge())->origin, Chunk(20));
+  ASSERT_EQ(session.store().prepare_merge(1)->front().origin, Chunk(20));
   ASSERT_FALSE(session.store().commit_merge(1));
   EXPECT_GT(session.keep(30).copy, CowChunk(3)) << "chunk 3 holds origin chunk 10";
 }
@@ -169,7 +209,7 @@ TEST_F(StoreMerge, a_transient_store_cannot_be_merged) {
   StoreSession session("N", cow_);
   ASSERT_TRUE(session.load());
   session.keep(0);
-  EXPECT_EQ(session.store().prepare_merge().error(), std::errc::operation_not_supported);
+  EXPECT_EQ(session.store().prepare_merge(1).error(), std::errc::operation_not_supported);
   EXPECT_EQ(session.store().commit_merge(1), std::errc::operation_not_supported);
 }
 

@@ -13,6 +13,7 @@
 #include "block/memory_device.h"
 #include "snapshot/flusher.h"
 #include "snapshot/handing_on.h"
+#include "snapshot/merge.h"
 #include "snapshot/origin.h"
 #include "snapshot/snapshot.h"
 #include "snapshot/view_file.h"
@@ -49,6 +50,7 @@ class Rig {
     }
   }
   ~Rig() {
+    origin_->end_merge();
     while (!snapshots_.empty()) close(farthest());
   }
 
@@ -83,7 +85,7 @@ class Rig {
       for (Snapshot* each : origin_->dependants()) {
         if (each == added.view.get()) continue;
         added.view->attach(*each);
-        flusher_.rebase(*each, kept_by_rig(*added.view));
+        flusher_.rebase(*each, kept_by_rig<View>(*added.view));
         origin_->release(*each);
       }
       return std::error_code();
@@ -103,6 +105,30 @@ class Rig {
     close(snapshot);
     return true;
   }
+
+  /// Begins to merge a snapshot of the origin into it; it is nothing for anybody else from then on, until close().
+  Merge& begin_merge(RigSnapshot& snapshot, const Merge::Options& options = {}) {
+    attach_error_ = flusher_.flush_and_wait(*snapshot.view);
+    attach_error_ = origin_->quiesced([&] {
+      origin_->release(*snapshot.view);
+      show_merged(snapshot, options);
+      return std::error_code();
+    });
+    flusher_.remove(*snapshot.view);
+    return *merge_;
+  }
+  /// Goes on with a merge that a crash or the end of a mount has interrupted.
+  RigSnapshot& resume_merge(std::unique_ptr<BlockDevice> cow, const std::string& type,
+                            const Merge::Options& options = {}) {
+    auto& added = snapshots_.emplace_back();
+    added.cow = std::move(cow);
+    added.store = StoreTypes::builtin().create(type, *added.cow, {.must_exist = true});
+    added.view = std::make_unique<Snapshot>(kept_by_rig<View>(*origin_), *added.cow, *added.store, flusher_,
+                                            Snapshot::Options{.held_capacity_bytes = held_bytes_});
+    show_merged(added, options);
+    return added;
+  }
+  Merge& merge() { return *merge_; }
 
   /// Lets the snapshot go, as at the end of a mount; its COW device is handed back.
   std::unique_ptr<BlockDevice> close(RigSnapshot& snapshot) {
@@ -133,7 +159,14 @@ class Rig {
 
  private:
   /// Until close().
-  static std::shared_ptr<View> kept_by_rig(View& view) { return {std::shared_ptr<void>(), &view}; }
+  template <class Kept>
+  static std::shared_ptr<Kept> kept_by_rig(Kept& view) {
+    return {std::shared_ptr<void>(), &view};
+  }
+  void show_merged(RigSnapshot& snapshot, const Merge::Options& options) {
+    merge_ = std::make_shared<Merge>(*origin_, kept_by_rig(*snapshot.view), flusher_, options);
+    origin_->begin_merge(merge_);
+  }
   ViewFile::Options file_options() const {
     return {.id = 16, .size_bytes = size_bytes_, .allocated_bytes = [] { return std::uint64_t{0}; }};
   }
@@ -147,6 +180,7 @@ class Rig {
   Flusher flusher_;
   std::unique_ptr<Origin> origin_;
   std::unique_ptr<ViewFile> origin_file_;
+  std::shared_ptr<Merge> merge_;
   std::list<RigSnapshot> snapshots_;
   std::error_code attach_error_;
   std::error_code close_error_;

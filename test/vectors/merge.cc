@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <limits>
 #include <utility>
 
 namespace dmsnap::test {
@@ -18,12 +19,12 @@ Merge::Merge(BlockDevice& cow, const std::string& type, std::uint64_t origin_sec
 
 void Merge::run(const std::optional<std::string>& until) {
   while (!failed_ && status() != until) {
-    const auto next = store_->prepare_merge();
-    ASSERT_TRUE(next.has_value());
-    if (!next->has_value()) return;
-    failed_ = static_cast<bool>(copy(**next));
+    const auto runs = store_->prepare_merge(std::numeric_limits<std::uint64_t>::max());
+    ASSERT_TRUE(runs.has_value());
+    if (runs->empty()) return;
+    failed_ = static_cast<bool>(copy(runs->front()));
     if (failed_) return;
-    ASSERT_FALSE(store_->commit_merge((*next)->length));
+    ASSERT_FALSE(store_->commit_merge(runs->front().length));
   }
 }
 

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "snapshot/merge.h"
+
+#include <algorithm>
+#include <chrono>
+#include <shared_mutex>
+#include <utility>
+
+#include "snapshot/flusher.h"
+#include "snapshot/origin.h"
+
+namespace dmsnap {
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+/// A batch that took longer is followed by a smaller one.
+constexpr std::chrono::milliseconds wished(100);
+constexpr std::uint64_t first_batch_bytes = 4 << 20;
+
+/// The size of the next batch after one of `chunks`: so that it takes about as long as wished.
+std::uint64_t after(std::uint64_t chunks, Clock::duration took) {
+  const double factor = std::chrono::duration<double>(wished) / std::max(took, Clock::duration(1));
+  return static_cast<std::uint64_t>(static_cast<double>(chunks) * std::clamp(factor, 0.25, 2.0));
+}
+
+}  // namespace
+
+Merge::Merge(Origin& origin, std::shared_ptr<Snapshot> snapshot, Flusher& flusher, Options options)
+    : origin_(origin),
+      snapshot_(std::move(snapshot)),
+      flusher_(flusher),
+      largest_batch_(std::max<std::uint64_t>(options.batch_bytes / snapshot_->chunk_bytes(), 1)),
+      next_batch_(std::clamp<std::uint64_t>(first_batch_bytes / snapshot_->chunk_bytes(), 1, largest_batch_)) {}
+
+Outcome Merge::write(Sector to, std::span<const std::byte> data, Wait wait,
+                     std::uint64_t& written) NO_THREAD_SAFETY_ANALYSIS {
+  const Extent range{to, data.size() / sector_bytes};
+  written = 0;
+  std::shared_lock lock(in_hand_mutex_, std::defer_lock);
+  if (wait == Wait::yes) {
+    lock.lock();
+    in_hand_changed_.wait(lock, [&] { return !in_hand(range); });
+  } else if (!lock.try_lock() || in_hand(range)) {
+    return std::nullopt;
+  }
+  const auto still = snapshot_->alike(range);
+  if (!still.copied) return std::error_code();
+  written = still.sectors;
+  return snapshot_->write_copied(to, data.first(written * sector_bytes));
+}
+
+bool Merge::in_hand(Extent range) const {
+  const auto after = std::ranges::upper_bound(in_hand_, range.first, {}, &Extent::end);
+  return after != in_hand_.end() && after->first < range.end();
+}
+
+void Merge::set_in_hand(std::vector<Extent> extents) {
+  {
+    WriteLock lock(in_hand_mutex_);
+    in_hand_ = std::move(extents);
+  }
+  in_hand_changed_.notify_all();
+}
+
+Result<std::uint64_t> Merge::step(std::uint64_t at_most_bytes) {
+  const std::uint64_t wanted = std::max<std::uint64_t>(at_most_bytes / snapshot_->chunk_bytes(), 1);
+  const auto runs = snapshot_->newest_runs(std::min(wanted, next_batch_));
+  if (!runs) return failure(runs.error());
+  std::uint64_t chunks = 0;
+  std::vector<Extent> extents;
+  for (const ExceptionRun& run : *runs) {
+    chunks += run.length;
+    extents.push_back(snapshot_->extent_of(run.origin, run.length));
+  }
+  if (chunks == 0) return 0;
+  std::ranges::sort(extents, {}, &Extent::first);
+  if (const auto error = keep_for_others(extents)) return failure(error);
+
+  const auto begin = Clock::now();
+  set_in_hand(std::move(extents));
+  const std::error_code error = copy_back(*runs);
+  set_in_hand({});
+  if (error) return failure(error);
+  const auto took = Clock::now() - begin;
+  const std::uint64_t better = after(chunks, took);
+  if (took > wished || better > next_batch_) next_batch_ = std::clamp<std::uint64_t>(better, 1, largest_batch_);
+  return chunks * snapshot_->chunk_bytes();
+}
+
+/// Before anything is in hand: it is the device's old content that they keep, and nobody writes that where there is an
+/// exception.
+std::error_code Merge::keep_for_others(std::span<const Extent> extents) {
+  const auto others = origin_.dependants();
+  for (Snapshot* other : others) {
+    for (const Extent& each : extents) {
+      if (other->has_durably(each)) continue;
+      if (const auto error = other->expect_copy(each)) return error;
+    }
+  }
+  for (Snapshot* other : others) {
+    if (const auto error = flusher_.keep_durably(*other, extents)) return error;
+  }
+  return {};
+}
+
+/// The order that makes it safe: the copies on the origin's device, durable, before their exceptions go.
+std::error_code Merge::copy_back(std::span<const ExceptionRun> runs) {
+  if (const auto error = snapshot_->copy_back(runs, origin_)) return error;
+  if (const auto error = origin_.sync_device()) return error;
+  return snapshot_->forget_newest(runs);
+}
+
+}  // namespace dmsnap
