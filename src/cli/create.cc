@@ -1,14 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/system_error.h"
-#include "base/unique_fd.h"
 #include "cli/ask_mount.h"
 #include "cli/json_output.h"
 #include "cli/size.h"
+#include "cli/sync_mappings.h"
 #include "cli/verbs.h"
 #include "cli/word_arguments.h"
 #include "dmsnap/units.h"
@@ -18,13 +16,6 @@
 namespace dmsnap::cli {
 
 namespace {
-
-/// Writes back what processes have changed through shared mappings: the kernel holds it where the daemon cannot see it.
-void sync_mappings(const std::string& mountpoint, const std::string& view) {
-  const std::string path = mountpoint + "/" + view;
-  const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (fd && ::fsync(fd.get()) != 0) throw_errno(path);
-}
 
 std::uint64_t origin_bytes(const std::string& mountpoint) {
   const std::string path = mountpoint + "/origin";

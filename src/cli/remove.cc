@@ -32,7 +32,7 @@ class Remove final : public Command {
       if (values.count("store")) throw UsageError("--store is for an ORIGIN that is not mounted");
       const auto reply = ask_mount(name(), where, {{"verb", "remove"}, {"name", snapshot}});
       if (!reply.value("leaving", false)) return done;
-      if (values.count("wait")) return wait_until_gone(name(), where, snapshot);
+      if (values.count("wait")) return wait_until_gone(name(), where, snapshot, streams);
       streams.err << fmt::format(
           "dmsnap: remove: '{0}' goes once the snapshots that fall through to it have what they show of it; "
           "'dmsnap wait {1} {0}' returns then\n",

@@ -59,13 +59,21 @@ void wait_for_end(const UniqueFd& daemon) {
 }
 
 /// The last word of the daemon is that the set is closed.
-void check_closed(const std::string& store) {
+void check_closed(const std::string& store, Streams streams) {
   const auto folder = SetFolder::open(store);
   if (!folder) return;
   const auto record = RecordFile(*folder).read();
   if (record && !record->seal) {
     throw std::runtime_error(
         "the daemon ended before everything was on disk: see its log; the next mount will tell more");
+  }
+  if (!record) return;
+  for (const SnapshotRecord& snapshot : record->snapshots) {
+    if (!snapshot.merging || snapshot.invalid) continue;
+    streams.err << fmt::format(
+        "dmsnap: umount: the merge of '{}' is not at its end: the next mount goes on with it; until then {} alone is "
+        "not what the origin showed\n",
+        snapshot.name, record->origin);
   }
 }
 
@@ -98,7 +106,7 @@ class Umount final : public Command {
     unmount(mountpoint, lazy);
     if (lazy) return done;
     wait_for_end(daemon);
-    if (!status.at("read_only").get<bool>()) check_closed(status.at("store"));
+    if (!status.at("read_only").get<bool>()) check_closed(status.at("store"), streams);
     return done;
   }
 };

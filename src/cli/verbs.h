@@ -18,6 +18,7 @@ const Command& list_command();
 const Command& status_command();
 const Command& remove_command();
 const Command& wait_command();
+const Command& merge_command();
 const Command& check_command();
 const Command& dump_command();
 const Command& restore_command();

@@ -11,7 +11,6 @@
 namespace dmsnap {
 
 namespace {
-constexpr std::chrono::milliseconds while_busy(200);
 constexpr std::chrono::seconds after_a_problem(5);
 }  // namespace
 
@@ -52,12 +51,12 @@ void Departures::stop() {
 }
 
 void Departures::run(const std::stop_token& stop) {
-  pthread_setname_np(pthread_self(), "dmsnap-remove");
+  pthread_setname_np(pthread_self(), "dmsnap-depart");
   for (std::string name = next(stop); !name.empty(); name = next(stop)) {
     try {
       stepped(name, step_(name), "");
     } catch (const std::exception& error) {
-      stepped(name, Step::more, error.what());
+      stepped(name, at_once, error.what());
     }
   }
 }
@@ -78,15 +77,10 @@ std::string Departures::next(const std::stop_token& stop) {
 void Departures::stepped(const std::string& name, Step step, const std::string& problem) {
   MutexLock lock(mutex_);
   const auto one = std::ranges::find(leaving_, name, &Leaving::name);
-  if (step == Step::gone || one == leaving_.end()) return;
+  if (!step || one == leaving_.end()) return;
   if (!problem.empty() && one->problem != problem) log::warning("snapshot '{}' cannot go yet: {}", name, problem);
   one->problem = problem;
-  one->not_before = Clock::now();
-  if (!problem.empty()) {
-    one->not_before += after_a_problem;
-  } else if (step == Step::busy) {
-    one->not_before += while_busy;
-  }
+  one->not_before = Clock::now() + (problem.empty() ? *step : after_a_problem);
 }
 
 }  // namespace dmsnap

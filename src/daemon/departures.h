@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -12,15 +13,14 @@
 
 namespace dmsnap {
 
-/// Snapshots that are on their way out: others fall through to them, and get what they need of them first. Works on
-/// that step by step on a thread of its own, `dmsnap-remove`, which is there while there is something to do.
+/// Snapshots that are on their way out: others fall through to them, and get what they need of them first; or the
+/// origin gets what they have. Works on that step by step on a thread of its own, `dmsnap-depart`, which is there while
+/// there is something to do.
 class Departures {
  public:
-  enum class Step {
-    more,  ///< go on
-    busy,  ///< somebody has it open: look again in a while
-    gone,  ///< it is removed
-  };
+  /// After how long the next step is due; nothing: it is gone.
+  using Step = std::optional<std::chrono::milliseconds>;
+  static constexpr std::chrono::milliseconds at_once{0};
 
   /// `step` does a part of the work for a name; on the thread, with no lock held. What it throws is logged, once, and
   /// it is tried again later.
@@ -31,7 +31,7 @@ class Departures {
   bool contains(std::string_view name) const EXCLUDES(mutex_);
   /// Why it cannot go yet; empty when nothing is in its way.
   std::string problem(std::string_view name) const EXCLUDES(mutex_);
-  /// What was in the way of one may be gone: they are tried again at once.
+  /// What was in the way of one may be gone, or how fast it may go is different: they are tried again at once.
   void look_again() EXCLUDES(mutex_);
   /// For the step: it is gone, and another may have the name.
   void gone(std::string_view name) EXCLUDES(mutex_);

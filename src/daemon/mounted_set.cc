@@ -74,7 +74,7 @@ void MountedSet::begin() {
     set_.mark_open();
     if (options_.layout) set_.set_layout(*options_.layout);
     for (const SnapshotRecord& record : set_.snapshots()) {
-      if (record.leaving && find(record.name)) departures_.add(record.name);
+      if ((record.leaving || record.merging) && find(record.name)) departures_.add(record.name);
     }
   }
   begun_ = true;
@@ -87,10 +87,10 @@ void MountedSet::note_change(const std::string& name, std::uint64_t id, Snapshot
                              const std::string& reason) {
   log::error("snapshot '{}' {}: {}", name, state == SnapshotState::invalid ? "is invalid" : "has overflowed", reason);
   MutexLock lock(forget_mutex_);
-  if (forget_ && state == SnapshotState::invalid) forget_(id);
+  if (forget_ && state == SnapshotState::invalid) forget_(id, {});
 }
 
-void MountedSet::tell_changes_to(std::function<void(std::uint64_t file_id)> forget) {
+void MountedSet::tell_changes_to(Forget forget) {
   MutexLock lock(forget_mutex_);
   forget_ = std::move(forget);
 }
@@ -120,7 +120,10 @@ std::error_code MountedSet::flush_all() {
   std::vector<std::shared_ptr<MountedSnapshot>> all;
   {
     MutexLock lock(mutex_);
-    for (const auto& [name, snapshot] : snapshots_) all.push_back(snapshot);
+    for (const auto& [name, snapshot] : snapshots_) {
+      // What is merged is flushed with the origin.
+      if (!rollback_ || rollback_->snapshot != snapshot) all.push_back(snapshot);
+    }
   }
   std::error_code outcome = flusher_.flush_and_wait(origin_);
   for (const auto& snapshot : all) {
@@ -165,14 +168,16 @@ std::shared_ptr<ExportedFile> MountedSet::origin() {
 }
 
 std::shared_ptr<ExportedFile> MountedSet::snapshot(std::string_view name) {
-  auto found = find(name);
+  auto found = merging(name) ? nullptr : find(name);
   return found ? std::shared_ptr<ExportedFile>(found, found->file.get()) : nullptr;
 }
 
 std::vector<std::string> MountedSet::snapshot_names() {
   MutexLock lock(mutex_);
   std::vector<std::string> names;
-  for (const auto& [name, snapshot] : snapshots_) names.push_back(name);
+  for (const auto& [name, snapshot] : snapshots_) {
+    if (!rollback_ || rollback_->snapshot != snapshot) names.push_back(name);
+  }
   return names;
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <limits>
 #include <map>
 #include <memory>
 #include <optional>
@@ -17,6 +18,7 @@
 #include "set/snapshot_set.h"
 #include "snapshot/flusher.h"
 #include "snapshot/handing_on.h"
+#include "snapshot/merge.h"
 #include "snapshot/origin.h"
 #include "snapshot/view_file.h"
 
@@ -31,6 +33,31 @@ struct CreateRequest {
   bool read_only = false;
   std::string of = {};                ///< the snapshot that it is one of; empty: the origin
   std::optional<Layout> layout = {};  ///< of the set from now on; nothing: as it is
+};
+
+/// What `merge` asks for.
+struct MergeRequest {
+  std::string name;
+  bool force = false;  ///< also while the origin is in use
+  bool keep = false;   ///< those that fall through to the snapshot get what they need of it first
+  static constexpr std::uint64_t unlimited = std::numeric_limits<std::uint64_t>::max();
+  /// At most so fast, 0: not now. Nothing: as it is, at first unlimited.
+  std::optional<std::uint64_t> bytes_per_second = {};
+};
+
+/// What a merge would mean.
+struct MergePlan {
+  struct Other {
+    std::string name;
+    std::uint64_t copied_bytes = 0;  ///< that it has to keep of what the origin shows now
+    bool has_room = true;            ///< without, it becomes invalid
+  };
+  std::uint64_t bytes = 0;                ///< to copy into the origin
+  std::vector<Other> others = {};         ///< that fall through to the origin
+  std::vector<std::string> above = {};    ///< that fall through to the snapshot
+  std::vector<std::string> between = {};  ///< that it falls through to
+  std::vector<std::string> holders = {};  ///< who has the origin or the snapshot open
+  std::string refusal = {};               ///< why it is refused; empty: it is not
 };
 
 /// A set while it is mounted: the devices, the stores and the views over them, and what the mount shows of them.
@@ -79,6 +106,25 @@ class MountedSet final : public ExportedTree {
   /// Why one that is leaving cannot go yet; empty when nothing is in its way.
   std::string leaving_problem(std::string_view name) const { return departures_.problem(name); }
 
+  /// Rolls the origin back to a snapshot, which is nothing for anybody else from then on: on return the origin shows
+  /// it, also after a restart. What others show stays. The copying goes on behind, and the snapshot is gone when it is
+  /// done. Of one that is being merged it changes how fast. Throws std::runtime_error; then the origin is as it was.
+  void merge(const MergeRequest& request) EXCLUDES(changes_);
+  /// The merge that is going on for `name` copies at most so fast from now on; see MergeRequest.
+  void throttle_merge(const std::string& name, std::uint64_t bytes_per_second);
+  /// Changes nothing.
+  MergePlan plan_merge(const MergeRequest& request) EXCLUDES(changes_);
+  struct MergeProgress {
+    std::string name;
+    std::uint64_t total_bytes = 0;  ///< of chunks when it began, or at this mount
+    std::uint64_t left_bytes = 0;
+    std::uint64_t bytes_per_second = MergeRequest::unlimited;
+  };
+  /// Whether the origin is being rolled back to it.
+  bool merging(std::string_view name) const;
+  /// Nothing when there is no merge.
+  std::optional<MergeProgress> merge_progress() const;
+
   /// Everything that was answered is durable on return.
   [[nodiscard]] std::error_code flush_all();
   /// flush_all(), then marks the set closed; does nothing before begin(). Nothing may be asked of it afterwards. Throws
@@ -104,9 +150,11 @@ class MountedSet final : public ExportedTree {
   std::vector<std::shared_ptr<const MountedSnapshot>> snapshots() const;
   std::vector<Unopened> unopened() const;
 
-  /// `forget` is called with the id of a file whose content is not what it was (a snapshot that became invalid), so
-  /// that nobody reads it from a cache; any thread. Null: nobody is told any more, and no call is under way on return.
-  void tell_changes_to(std::function<void(std::uint64_t file_id)> forget) EXCLUDES(forget_mutex_);
+  /// `forget` is called with the id of a file whose content is not what it was (a snapshot that became invalid, an
+  /// origin that is rolled back), so that nobody reads it from a cache, and runs `done`, if any, when nobody can any
+  /// more; any thread. Null: nobody is told any more, and no call is under way on return.
+  using Forget = std::function<void(std::uint64_t file_id, Completion done)>;
+  void tell_changes_to(Forget forget) EXCLUDES(forget_mutex_);
 
   const ProcessSetup& setup() const { return setup_; }
   void log_holders() const;
@@ -146,8 +194,31 @@ class MountedSet final : public ExportedTree {
   HandingOn& handing_on(MountedSnapshot& snapshot) REQUIRES(changes_);
   Departures::Step leave(const std::string& name) EXCLUDES(changes_);
   void take_leave(MountedSnapshot& snapshot, HandingOn& handing);
+
+  /// The snapshot that the origin is rolled back to. A request may still be under way when it is gone.
+  struct Rollback {
+    std::shared_ptr<MountedSnapshot> snapshot;
+    std::shared_ptr<Merge> merge;
+    std::uint64_t total_bytes = 0;
+    std::uint64_t bytes_per_second = MergeRequest::unlimited;
+  };
+  /// Why a merge is refused whatever anybody closes or forces; empty when it is not.
+  std::string merge_obstacle(const MountedSnapshot& snapshot) const;
+  std::string merge_refusal(const MountedSnapshot& snapshot, const MergeRequest& request) const;
+  std::vector<std::string> merge_holders(const MountedSnapshot& snapshot) const;
+  /// Afterwards nothing falls through to it, and it falls through to the origin.
+  void stand_alone(MountedSnapshot& snapshot) REQUIRES(changes_);
+  void hand_over(Snapshot& from, Snapshot* only, const std::vector<std::string>& names) REQUIRES(changes_);
+  void begin_merge(const std::shared_ptr<MountedSnapshot>& snapshot, std::uint64_t bytes_per_second) REQUIRES(changes_);
+  void resume_merge(const SnapshotRecord& record, bool missing);
+  void roll_back_to(const std::shared_ptr<MountedSnapshot>& snapshot, std::uint64_t bytes_per_second);
+  /// Returns when nobody can read the origin's old content from a cache.
+  void forget_origin() EXCLUDES(forget_mutex_);
+  Departures::Step merge_some(MountedSnapshot& snapshot);
   void forget(MountedSnapshot& snapshot);
   std::vector<std::string> names_above(const MountedSnapshot& snapshot) const;
+  /// Empty for the origin.
+  std::string name_of(const View& view) const;
   std::string busy_message(const MountedSnapshot& snapshot) const;
 
   const ServeOptions options_;
@@ -171,11 +242,12 @@ class MountedSet final : public ExportedTree {
   mutable Mutex mutex_;
   std::map<std::string, std::shared_ptr<MountedSnapshot>, std::less<>> snapshots_ GUARDED_BY(mutex_);
   std::vector<Unopened> unopened_ GUARDED_BY(mutex_);
+  std::optional<Rollback> rollback_ GUARDED_BY(mutex_);
 
   std::map<std::string, std::unique_ptr<HandingOn>, std::less<>> handing_on_ GUARDED_BY(changes_);
 
   Mutex forget_mutex_;
-  std::function<void(std::uint64_t)> forget_ GUARDED_BY(forget_mutex_);
+  Forget forget_ GUARDED_BY(forget_mutex_);
 
   std::optional<FlushThread> flush_thread_;                                         // it works on all of the above
   Departures departures_{[this](const std::string& name) { return leave(name); }};  // last: it waits for waves

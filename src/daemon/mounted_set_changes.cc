@@ -13,6 +13,7 @@
 #include "daemon/mounted_set.h"
 #include "dmsnap/error.h"
 #include "set/cow_size.h"
+#include "set/image_format.h"
 
 namespace dmsnap {
 
@@ -54,6 +55,10 @@ std::vector<std::string> names_of(const std::vector<std::shared_ptr<MountedSnaps
 }  // namespace
 
 std::shared_ptr<View> MountedSet::base_view(const CreateRequest& request) {
+  if (const auto merge = merge_progress(); merge && (request.of.empty() || request.of == merge->name)) {
+    throw std::runtime_error(fmt::format("the origin is being rolled back to '{}': wait for it: dmsnap wait {} {}",
+                                         merge->name, shell_word(mountpoint()), merge->name));
+  }
   if (request.of.empty()) return shared_origin();
   if (request.layout) throw std::runtime_error("a layout is for snapshots of the origin, not of another snapshot");
   const auto base = find(request.of);

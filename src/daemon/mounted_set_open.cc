@@ -63,10 +63,14 @@ ViewFile::Options MountedSet::origin_file_options() const {
 void MountedSet::open_all() {
   const std::vector<std::string> missing = set_.missing();
   for (const SnapshotRecord& record : set_.snapshots()) {
-    if (find(record.name)) continue;  // it was moved, and is attached
-    if (record.invalid) {
+    const bool is_missing = std::ranges::find(missing, record.name) != missing.end();
+    if (record.merging && !record.invalid) {
+      resume_merge(record, is_missing);
+    } else if (find(record.name)) {
+      continue;  // it was moved, and is attached
+    } else if (record.invalid) {
       leave_out(record, *record.invalid);
-    } else if (std::ranges::find(missing, record.name) != missing.end()) {
+    } else if (is_missing) {
       leave_out(record, "its COW file is missing");
     } else if (!record.base.empty() && !find(record.base)) {
       leave_out(record, fmt::format("what it falls through to, '{}', is not there", record.base));

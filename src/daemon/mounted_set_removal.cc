@@ -13,6 +13,10 @@
 
 namespace dmsnap {
 
+namespace {
+constexpr std::chrono::milliseconds while_busy(200);
+}
+
 MountedSet::Removed MountedSet::remove(std::string_view name) {
   MutexLock one_at_a_time(changes_);
   if (options_.read_only) throw std::runtime_error("the mount is read-only");
@@ -20,6 +24,10 @@ MountedSet::Removed MountedSet::remove(std::string_view name) {
   if (!snapshot) {
     remove_unopened(std::string(name));
     return Removed::gone;
+  }
+  if (merging(name)) {
+    throw std::runtime_error(
+        fmt::format("the origin is being rolled back to '{}', which goes when that is done", name));
   }
   if (departures_.contains(name)) return Removed::leaving;
   if (!snapshot->file->retire()) throw std::runtime_error(busy_message(*snapshot));
@@ -71,13 +79,14 @@ Departures::Step MountedSet::leave(const std::string& name) {
   const auto snapshot = find(name);
   if (!snapshot) {
     departures_.gone(name);
-    return Departures::Step::gone;
+    return std::nullopt;
   }
+  if (merging(name)) return merge_some(*snapshot);
   HandingOn& handing = handing_on(*snapshot);
   const auto whole = handing.copy_some();
   if (!whole) throw std::system_error(whole.error(), "handing on what others show of it");
-  if (!*whole) return Departures::Step::more;
-  if (!snapshot->file->retire()) return Departures::Step::busy;
+  if (!*whole) return Departures::at_once;
+  if (!snapshot->file->retire()) return while_busy;
   try {
     take_leave(*snapshot, handing);
   } catch (...) {
@@ -88,7 +97,7 @@ Departures::Step MountedSet::leave(const std::string& name) {
   handing_on_.erase(name);
   forget(*snapshot);
   departures_.gone(name);
-  return Departures::Step::gone;
+  return std::nullopt;
 }
 
 /// Its COW file is blanked before its dependants are let go: the base is not written meanwhile, so that no wave copies

@@ -79,7 +79,8 @@ void run_session(const ServeOptions& options, MountedSet& set, const std::functi
   set.serve_over(session.transport());
   set.begin();
   const SignalThread signal_thread(session, set);
-  set.tell_changes_to([&session](std::uint64_t file_id) { session.forget_content(file_id); });
+  set.tell_changes_to(
+      [&session](std::uint64_t file_id, Completion done) { session.forget_content(file_id, std::move(done)); });
   const absl::Cleanup no_longer = [&set] { set.tell_changes_to(nullptr); };
   ready();
   session.run();

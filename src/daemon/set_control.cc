@@ -55,6 +55,22 @@ nlohmann::json create(MountedSet& set, const nlohmann::json& request) {
           {"copies_of_a_write", set.copies_of_a_write()}};
 }
 
+/// null: no limit.
+std::uint64_t speed_in(const nlohmann::json& request) {
+  if (request.at("bytes_per_second").is_null()) return MergeRequest::unlimited;
+  return whole_number<std::uint64_t>(request, "bytes_per_second");
+}
+
+nlohmann::json merge(MountedSet& set, const nlohmann::json& request) {
+  MergeRequest wanted{.name = name_in(request)};
+  if (request.contains("force")) wanted.force = request["force"];
+  if (request.contains("keep")) wanted.keep = request["keep"];
+  if (request.contains("bytes_per_second")) wanted.bytes_per_second = speed_in(request);
+  if (request.value("dry_run", false)) return {{"plan", merge_plan_report(set.plan_merge(wanted))}};
+  set.merge(wanted);
+  return {{"merge", merge_report(set)}};
+}
+
 nlohmann::json status(const MountedSet& set, const nlohmann::json& request) {
   if (request.contains("name")) {
     const auto snapshot = named(set, request["name"]);
@@ -75,6 +91,12 @@ SetControl::SetControl(MountedSet& set) {
   dispatcher_.add("remove", {"name"}, [&set](const nlohmann::json& request) {
     const bool leaving = set.remove(name_in(request)) == MountedSet::Removed::leaving;
     return nlohmann::json{{"leaving", leaving}};
+  });
+  dispatcher_.add("merge", {"name", "force", "keep", "dry_run", "bytes_per_second"},
+                  [&set](const nlohmann::json& request) { return merge(set, request); });
+  dispatcher_.add("throttle", {"name", "bytes_per_second"}, [&set](const nlohmann::json& request) {
+    set.throttle_merge(name_in(request), speed_in(request));
+    return nlohmann::json{{"merge", merge_report(set)}};
   });
   dispatcher_.add("list", {}, [&set](const nlohmann::json&) {
     return nlohmann::json{{"snapshots", status_report(set)["snapshots"]}};

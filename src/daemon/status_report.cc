@@ -15,6 +15,7 @@ namespace dmsnap {
 namespace {
 
 const char* state_word(const MountedSet& set, const MountedSnapshot& snapshot) {
+  if (set.merging(snapshot.record.name)) return "merging";
   if (set.leaving(snapshot.record.name)) return "removing";
   switch (snapshot.view->state()) {
     case SnapshotState::active: return snapshot.record.read_only ? "read-only" : "active";
@@ -84,7 +85,7 @@ nlohmann::json report_of(const MountedSet& set, const MountedSnapshot& snapshot,
       {"dm_status", dm_status_line(snapshot)},
   };
   const SnapshotState state = snapshot.view->state();
-  if (!filesystem.empty() && state != SnapshotState::invalid) {
+  if (!filesystem.empty() && state != SnapshotState::invalid && !set.merging(snapshot.record.name)) {
     const bool writable = snapshot.file->writable() && state == SnapshotState::active;
     report["mount_command"] = mount_hint({.filesystem = filesystem, .path = path, .writable = writable});
   }
@@ -92,6 +93,26 @@ nlohmann::json report_of(const MountedSet& set, const MountedSnapshot& snapshot,
 }
 
 }  // namespace
+
+nlohmann::json merge_report(const MountedSet& set) {
+  const auto merge = set.merge_progress();
+  if (!merge) return nullptr;
+  const bool unlimited = merge->bytes_per_second == MergeRequest::unlimited;
+  return {{"snapshot", merge->name},
+          {"total_bytes", merge->total_bytes},
+          {"left_bytes", merge->left_bytes},
+          {"bytes_per_second", unlimited ? nlohmann::json() : nlohmann::json(merge->bytes_per_second)},
+          {"paused", merge->bytes_per_second == 0}};
+}
+
+nlohmann::json merge_plan_report(const MergePlan& plan) {
+  nlohmann::json others = nlohmann::json::array();
+  for (const auto& other : plan.others) {
+    others.push_back({{"name", other.name}, {"copied_bytes", other.copied_bytes}, {"has_room", other.has_room}});
+  }
+  return {{"bytes", plan.bytes},     {"others", std::move(others)}, {"above", plan.above},
+          {"between", plan.between}, {"holders", plan.holders},     {"refusal", plan.refusal}};
+}
 
 nlohmann::json snapshot_report(const MountedSet& set, const MountedSnapshot& snapshot, const std::string& filesystem) {
   return report_of(set, snapshot, filesystem, names_of_views(set));
@@ -122,6 +143,7 @@ nlohmann::json status_report(const MountedSet& set) {
       {"read_only", set.read_only()},
       {"read_only_reason", set.read_only_reason()},
       {"held_bytes", set.held_bytes()},
+      {"merge", merge_report(set)},
       {"pid", ::getpid()},
       {"transport", transport_name(set.transport())},
       {"io_flusher", set.setup().io_flusher},
@@ -165,6 +187,11 @@ std::string status_text(const MountedSet& set) {
   text += fmt::format("held        {} wait for their copies\n", human_size(set.held_bytes()));
   if (!set.setup().io_flusher)
     text += "note        can hang when memory runs out: PR_SET_IO_FLUSHER is not permitted (needs CAP_SYS_RESOURCE)\n";
+  if (const auto merge = set.merge_progress()) {
+    text +=
+        fmt::format("merge       '{}' into the origin: {} of {} left{}\n", merge->name, human_size(merge->left_bytes),
+                    human_size(merge->total_bytes), merge->bytes_per_second == 0 ? ", paused" : "");
+  }
   const auto snapshots = set.snapshots();
   const auto unopened = set.unopened();
   text += fmt::format("snapshots   {}\n", snapshots.size() + unopened.size());

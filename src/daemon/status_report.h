@@ -7,11 +7,15 @@
 namespace dmsnap {
 
 class MountedSet;
+struct MergePlan;
 struct MountedSnapshot;
 
 // What `list`, `status` and the files in .dmsnap/ say (dmsnap-control(7) has the members). Any thread; nothing is
 // scanned.
 
+/// Of the merge that is going on; null when there is none.
+nlohmann::json merge_report(const MountedSet& set);
+nlohmann::json merge_plan_report(const MergePlan& plan);
 /// `filesystem` as MountedSet::filesystem() names it.
 nlohmann::json snapshot_report(const MountedSet& set, const MountedSnapshot& snapshot, const std::string& filesystem);
 nlohmann::json status_report(const MountedSet& set);

@@ -2,6 +2,7 @@
 #include "host/loop_devices.h"
 
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <linux/loop.h>
 #include <sys/ioctl.h>
 #include <sys/sysmacros.h>
@@ -10,6 +11,7 @@
 #include <cstdio>
 #include <filesystem>
 
+#include "base/log.h"
 #include "base/unique_fd.h"
 #include "host/sysfs.h"
 
@@ -59,6 +61,14 @@ bool is_backed_by(const LoopDevice& loop, const struct stat& file) {
   }
   struct stat backing {};
   return ::stat(loop.backing_path.c_str(), &backing) == 0 && same_file(backing, file);
+}
+
+void drop_loop_caches(const std::string& backing_path) {
+  for (const LoopDevice& loop : loop_devices()) {
+    if (loop.backing_path != backing_path) continue;
+    const UniqueFd fd(::open(loop.path().c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW));
+    if (!fd || ::ioctl(fd.get(), BLKFLSBUF, 0) != 0) log::warning("{}: its cache was not dropped", loop.path());
+  }
 }
 
 }  // namespace dmsnap

@@ -26,4 +26,8 @@ std::vector<LoopDevice> loop_devices();
 /// file's identity whatever happened to its path; where the device may not be opened, the path is compared.
 bool is_backed_by(const LoopDevice& loop, const struct stat& file);
 
+/// Loop devices over the file at this path, as the kernel names it, write out what they hold and forget what they have
+/// read (BLKFLSBUF), as far as this process may ask them to. Waits for what they write.
+void drop_loop_caches(const std::string& backing_path);
+
 }  // namespace dmsnap

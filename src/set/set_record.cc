@@ -93,8 +93,8 @@ class Members {
 
 SnapshotRecord decode_snapshot(const Json& json, std::size_t index, const std::string& file) {
   const Members members(json, fmt::format("snapshots[{}].", index), file);
-  members.only(
-      {"name", "type", "chunk_sectors", "cow_sectors", "created", "read_only", "path", "base", "leaving", "invalid"});
+  members.only({"name", "type", "chunk_sectors", "cow_sectors", "created", "read_only", "path", "base", "leaving",
+                "merging", "invalid"});
   SnapshotRecord record;
   record.name = members.text("name");
   if (const auto problem = name_problem(record.name)) members.bad("name", *problem);
@@ -111,6 +111,7 @@ SnapshotRecord decode_snapshot(const Json& json, std::size_t index, const std::s
   }
   if (members.find("base")) record.base = members.text("base");
   if (members.find("leaving")) record.leaving = members.flag("leaving");
+  if (members.find("merging")) record.merging = members.flag("merging");
   if (members.find("invalid")) record.invalid = members.text("invalid");
   return record;
 }
@@ -132,6 +133,7 @@ Json encode_snapshot(const SnapshotRecord& record) {
   }
   if (!record.base.empty()) json["base"] = record.base;
   if (record.leaving) json["leaving"] = true;
+  if (record.merging) json["merging"] = true;
   if (record.invalid) json["invalid"] = *record.invalid;
   return json;
 }
@@ -174,6 +176,13 @@ void check_bases(const SetRecord& record, const Members& members) {
     const SnapshotRecord* base = record.find(snapshot.base);
     if (base == nullptr || base->type != "N" || snapshot.type == "N") continue;
     members.bad("snapshots", fmt::format("has {}, whose base {} is transient", snapshot.name, base->name));
+  }
+  const auto merging = std::ranges::count_if(record.snapshots, &SnapshotRecord::merging);
+  if (merging > 1) members.bad("snapshots", "has several that are merged into the origin");
+  for (const auto& snapshot : record.snapshots) {
+    if (!snapshot.merging || (snapshot.base.empty() && record.valid_dependants(snapshot.name).empty())) continue;
+    members.bad("snapshots",
+                fmt::format("has {}, which is merged into the origin, and stands between others", snapshot.name));
   }
   if (record.bases_first().size() < record.snapshots.size()) members.bad("snapshots", "are each other's bases");
 }

@@ -164,17 +164,26 @@ UniqueFd SnapshotSet::commit_create(PendingStore store, SnapshotRecord record, c
   return store.take_fd();
 }
 
-void SnapshotSet::remove(const std::string& name, Dependants dependants) {
-  check_changeable();
-  MutexLock lock(mutex_);
-  const bool in_folder = !listed(name).attached();
+void SnapshotSet::check_needed_by_nobody(const std::string& name) const {
   const auto losing = record_.valid_dependants(name);
-  if (dependants == Dependants::lose_it && !losing.empty()) {
-    const bool there = std::ranges::find(missing_, name) == missing_.end();
+  const bool there = std::ranges::find(missing_, name) == missing_.end();
+  if (!losing.empty()) {
     throw SetError(fmt::format("{} show what {} has, and would lose it; {}remove them first", fmt::join(losing, ", "),
                                name,
                                there ? "mount the set and remove it there, which gives them what they need, or " : ""));
   }
+  if (listed(name).merging && !listed(name).invalid && there) {
+    throw SetError(fmt::format(
+        "the origin is being rolled back to {}, and has its content only in part; mount the set, and it goes on",
+        name));
+  }
+}
+
+void SnapshotSet::remove(const std::string& name, Dependants dependants) {
+  check_changeable();
+  MutexLock lock(mutex_);
+  const bool in_folder = !listed(name).attached();
+  if (dependants == Dependants::lose_it) check_needed_by_nobody(name);
   SetRecord next = record_;
   next.erase(name);
   if (in_folder) {
@@ -210,6 +219,26 @@ void SnapshotSet::mark_leaving(const std::string& name) {
   if (listed(name).leaving) return;
   SetRecord next = record_;
   next.find(name)->leaving = true;
+  replace(std::move(next), RecordFile::Reserve::use);
+}
+
+void SnapshotSet::set_base(const std::vector<std::string>& names, const std::string& base) {
+  check_compared();
+  MutexLock lock(mutex_);
+  SetRecord next = record_;
+  for (const auto& name : names) {
+    static_cast<void>(listed(name));
+    next.find(name)->base = base;
+  }
+  replace(std::move(next), RecordFile::Reserve::use);
+}
+
+void SnapshotSet::mark_merging(const std::string& name) {
+  check_compared();
+  MutexLock lock(mutex_);
+  if (listed(name).merging) return;
+  SetRecord next = record_;
+  next.find(name)->merging = true;
   replace(std::move(next), RecordFile::Reserve::use);
 }
 

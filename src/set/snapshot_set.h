@@ -122,11 +122,18 @@ class SnapshotSet {
 
   /// Forgets a snapshot and removes its COW file; one that is attached in place is left untouched. Works on a full
   /// disk. What falls through to it falls through to its base: with `lose_it` it is refused while valid snapshots would
-  /// lose what they see of it; they have all of that with `have_theirs`.
+  /// lose what they see of it, or the origin is being rolled back to it and its COW is there; they have all of that
+  /// with `have_theirs`.
   enum class Dependants { lose_it, have_theirs };
   void remove(const std::string& name, Dependants dependants = Dependants::lose_it) EXCLUDES(mutex_);
   /// On return it is durable that the snapshot is to be removed as soon as its dependants have what they need of it.
   void mark_leaving(const std::string& name) EXCLUDES(mutex_);
+
+  /// On return it is durable that these fall through to `base` ("": the origin), which shows the same where they do.
+  void set_base(const std::vector<std::string>& names, const std::string& base) EXCLUDES(mutex_);
+  /// On return it is durable that the origin shows the snapshot, and that it is merged into it, also after a restart,
+  /// until it is removed. It falls through to the origin, and nothing valid to it.
+  void mark_merging(const std::string& name) EXCLUDES(mutex_);
 
   Layout layout() const EXCLUDES(mutex_);
   /// How new snapshots are laid out from now on; durable.
@@ -156,6 +163,8 @@ class SnapshotSet {
   void check_compared() const;
   void check_free(const std::string& name) const REQUIRES(mutex_);
   const SnapshotRecord& listed(const std::string& name) const REQUIRES(mutex_);
+  /// For remove().
+  void check_needed_by_nobody(const std::string& name) const REQUIRES(mutex_);
   void check_attachable(const std::string& name, const std::string& path, int fd) const REQUIRES(mutex_);
   void replace(SetRecord next, RecordFile::Reserve reserve) REQUIRES(mutex_);
   void remove_file(const SetRecord& without, const std::string& name) REQUIRES(mutex_);

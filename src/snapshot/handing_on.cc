@@ -13,34 +13,38 @@ namespace {
 
 constexpr std::uint64_t batch_sectors = (16 << 20) / sector_bytes;
 
-/// Chunks of `dependant` that it would lose, and has no copy of.
-std::uint64_t lacking(const Snapshot& dependant, const Snapshot& leaving) {
+}  // namespace
+
+std::uint64_t chunks_lacking(const Snapshot& one, const Snapshot& other) {
   std::uint64_t chunks = 0;
   Sector counted{};
-  for (Sector at{}; at < Sector(leaving.sectors());) {
-    for (Extent extent : leaving.exceptions(at, batch_sectors, at)) {
+  for (Sector at{}; at < Sector(other.sectors());) {
+    for (Extent extent : other.exceptions(at, batch_sectors, at)) {
       const Sector first = std::max(extent.first, counted);
       if (first >= extent.end()) continue;
-      chunks += dependant.lacking({first, extent.end() - first}, counted);
+      chunks += one.lacking({first, extent.end() - first}, counted);
     }
   }
   return chunks;
 }
 
-}  // namespace
+HandingOn::HandingOn(Snapshot& leaving, Flusher& flusher, Snapshot* only)
+    : leaving_(leaving), flusher_(flusher), only_(only) {}
 
-HandingOn::HandingOn(Snapshot& leaving, Flusher& flusher) : leaving_(leaving), flusher_(flusher) {}
+std::vector<Snapshot*> HandingOn::receivers() const {
+  return only_ != nullptr ? std::vector{only_} : leaving_.dependants();
+}
 
 HandingOn::~HandingOn() {
   if (over_) return;
-  for (Snapshot* dependant : leaving_.dependants()) dependant->release_promise();
+  for (Snapshot* dependant : receivers()) dependant->release_promise();
   stop_keeping();
 }
 
 std::error_code HandingOn::take_room() {
-  const auto dependants = leaving_.dependants();
+  const auto dependants = receivers();
   for (Snapshot* dependant : dependants) {
-    if (const auto error = dependant->promise_room(lacking(*dependant, leaving_))) {
+    if (const auto error = dependant->promise_room(chunks_lacking(*dependant, leaving_))) {
       for (Snapshot* each : dependants) each->release_promise();
       return error;
     }
@@ -55,7 +59,7 @@ Result<bool> HandingOn::copy_some() {
 
 std::error_code HandingOn::pass_on(Sector from, Sector& reached) {
   const std::vector<Extent> extents = leaving_.exceptions(from, batch_sectors, reached);
-  const auto dependants = leaving_.dependants();
+  const auto dependants = receivers();
   for (Snapshot* dependant : dependants) {
     for (const Extent& extent : extents) {
       if (const auto error = dependant->expect_handed_on(extent)) return error;
@@ -71,7 +75,7 @@ std::error_code HandingOn::finish() {
   const std::shared_ptr<View> base = leaving_.shared_base();
   stop_keeping();
   const std::error_code error = base->quiesced([&] {
-    for (Snapshot* dependant : leaving_.dependants()) base->attach(*dependant);
+    for (Snapshot* dependant : receivers()) base->attach(*dependant);
     return std::error_code();
   });
   if (error) return error;
@@ -84,7 +88,7 @@ std::error_code HandingOn::finish() {
 
 void HandingOn::let_go() {
   assert(kept_by_ != nullptr);
-  for (Snapshot* dependant : leaving_.dependants()) {
+  for (Snapshot* dependant : receivers()) {
     dependant->release_promise();
     flusher_.rebase(*dependant, kept_by_);
     leaving_.detach(*dependant);
@@ -94,7 +98,7 @@ void HandingOn::let_go() {
 
 void HandingOn::stop_keeping() {
   if (kept_by_ == nullptr) return;
-  for (Snapshot* dependant : leaving_.dependants()) kept_by_->detach(*dependant);
+  for (Snapshot* dependant : receivers()) kept_by_->detach(*dependant);
   kept_by_ = nullptr;
 }
 

@@ -13,18 +13,22 @@ namespace dmsnap {
 class Flusher;
 class Snapshot;
 
-/// Gives what a snapshot has exceptions for to those that fall through to it, so that they show the same without it.
+/// Chunks of `one` that have no copy, and for which `other` has an exception.
+std::uint64_t chunks_lacking(const Snapshot& one, const Snapshot& other);
+
+/// Gives what a snapshot has exceptions for to those that fall through to it, so that they show the same without it; or
+/// to one of them only.
 ///
 ///   take_room()            room for all of it, in each of them; refused, nothing has changed
 ///   copy_some(), repeated  everybody reads and writes on; what was copied is durable
-///   finish()               nobody writes to the leaving snapshot any more
+///   finish()               nobody writes to the snapshot any more, if it is on its way out
 ///   let_go()               from now on they fall through to its base
 ///
 /// A crash in between leaves copies that show what was shown before. One thread, not the flush thread; what falls
 /// through to the snapshot must stay while a call is under way.
 class HandingOn {
  public:
-  HandingOn(Snapshot& leaving, Flusher& flusher);
+  HandingOn(Snapshot& leaving, Flusher& flusher, Snapshot* only = nullptr);
   /// Gives back room that was not needed.
   ~HandingOn();
   HandingOn(const HandingOn&) = delete;
@@ -44,11 +48,13 @@ class HandingOn {
   void let_go();
 
  private:
+  std::vector<Snapshot*> receivers() const;
   [[nodiscard]] std::error_code pass_on(Sector from, Sector& reached);
   void stop_keeping();
 
   Snapshot& leaving_;
   Flusher& flusher_;
+  Snapshot* const only_;
   Sector at_{};
   std::shared_ptr<View> kept_by_;  // the base that tells them, too
   bool over_ = false;

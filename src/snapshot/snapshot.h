@@ -73,6 +73,8 @@ class Snapshot final : public View {
   /// Takes room for `chunks` that expect_handed_on() will name. Error::store_full, Error::disk_full: there is none.
   [[nodiscard]] std::error_code promise_room(std::uint64_t chunks);
   void release_promise();
+  /// Whether promise_room() would find room, as far as can be told without taking it.
+  bool has_room(std::uint64_t chunks) const EXCLUDES(mutex_);
   /// The next wave copies the chunks that the range touches and that have no exception. An error: no room, also without
   /// what was promised.
   [[nodiscard]] std::error_code expect_handed_on(Extent range);

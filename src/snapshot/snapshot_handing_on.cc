@@ -53,6 +53,15 @@ std::error_code Snapshot::promise_room(std::uint64_t chunks) {
   return {};
 }
 
+bool Snapshot::has_room(std::uint64_t chunks) const {
+  ReadLock lock(mutex_);
+  if (state_ == SnapshotState::invalid) return true;
+  const std::uint64_t taken = expected_.size() + promised_;
+  const Sector end = store_.reach(taken + chunks);
+  const std::uint64_t lacking = end > reserved_end_ ? (end - reserved_end_) * sector_bytes : 0;
+  return store_.available() >= taken + chunks && cow_.available_bytes() >= lacking;
+}
+
 void Snapshot::release_promise() {
   WriteLock lock(mutex_);
   promised_ = 0;
