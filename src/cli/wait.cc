@@ -32,7 +32,8 @@ std::string problem_of(const nlohmann::json& status, const std::string& snapshot
   for (const nlohmann::json& each : status["snapshots"]) {
     if (!leaves(each, snapshot)) continue;
     if (std::string reason = each["reason"]; !reason.empty()) return reason;
-    if (each["state"] != "merging" || !status["merge"].value("paused", false)) continue;
+    // It may have come to its end since the snapshots were listed.
+    if (each["state"] != "merging" || status["merge"].is_null() || !status["merge"]["paused"].get<bool>()) continue;
     const std::string name = each["name"];
     return fmt::format("the merge of '{0}' is paused; 'dmsnap merge --resume {1} {0}' goes on with it", name,
                        shell_word(status["mountpoint"].get<std::string>()));

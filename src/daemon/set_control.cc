@@ -76,10 +76,10 @@ nlohmann::json status(const MountedSet& set, const nlohmann::json& request) {
     const auto snapshot = named(set, request["name"]);
     return {{"status", snapshot_report(set, *snapshot, set.filesystem())},
             {"text", status_text(set, *snapshot)},
-            {"dm", dm_status_line(*snapshot) + "\n"}};
+            {"dm", dm_status_line(set, *snapshot) + "\n"}};
   }
   std::string dm;
-  for (const auto& snapshot : set.snapshots()) dm += snapshot->record.name + ": " + dm_status_line(*snapshot) + "\n";
+  for (const auto& snapshot : set.snapshots()) dm += snapshot->record.name + ": " + dm_status_line(set, *snapshot) + "\n";
   return {{"status", status_report(set)}, {"text", status_text(set)}, {"dm", dm}};
 }
 

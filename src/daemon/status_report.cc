@@ -47,8 +47,9 @@ double full_percent(const StoreUsage& usage) {
 
 }  // namespace
 
-std::string dm_status_line(const MountedSnapshot& snapshot) {
-  return fmt::format("0 {} snapshot {}", snapshot.view->sectors(), snapshot.view->status());
+std::string dm_status_line(const MountedSet& set, const MountedSnapshot& snapshot) {
+  const char* target = set.merging(snapshot.record.name) ? "snapshot-merge" : "snapshot";
+  return fmt::format("0 {} {} {}", snapshot.view->sectors(), target, snapshot.view->status());
 }
 
 namespace {
@@ -82,7 +83,7 @@ nlohmann::json report_of(const MountedSet& set, const MountedSnapshot& snapshot,
       {"total_bytes", usage.total * sector_bytes},
       {"full_percent", full_percent(usage)},
       {"disk_bytes", snapshot.cow->allocated_bytes()},
-      {"dm_status", dm_status_line(snapshot)},
+      {"dm_status", dm_status_line(set, snapshot)},
   };
   const SnapshotState state = snapshot.view->state();
   if (!filesystem.empty() && state != SnapshotState::invalid && !set.merging(snapshot.record.name)) {

@@ -25,6 +25,6 @@ std::string status_text(const MountedSet& set);
 std::string status_text(const MountedSet& set, const MountedSnapshot& snapshot);
 
 /// "0 <sectors> snapshot <numbers or word>", as `dmsetup status` prints it.
-std::string dm_status_line(const MountedSnapshot& snapshot);
+std::string dm_status_line(const MountedSet& set, const MountedSnapshot& snapshot);
 
 }  // namespace dmsnap

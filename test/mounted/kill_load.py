@@ -5,6 +5,7 @@ is and which write of the load wrote it.
   init IMAGE                            every sector written by write 0
   freeze MOUNT SNAPSHOT STATE           records what the next snapshot must show for ever
   adopt MOUNT SNAPSHOT STATE            the next snapshot is written by the load, instead of the one before
+  rolled_back SNAPSHOT STATE            the origin is now what the snapshot was, which is no more
   load MOUNT STATE SEED PID             writes origin and snapshot, flushes, and kills the daemon at a random moment
   verify MOUNT STATE                    everything flushed is there, nothing that was never written, snapshots are exact
 """
@@ -103,6 +104,17 @@ def adopt(mount, snapshot, folder):
     state.save()
 
 
+def rolled_back(snapshot, folder):
+    state = State(folder)
+    frozen = pathlib.Path(folder) / f"frozen.{snapshot}"
+    if frozen.exists():
+        state.files["origin"] = Written(enumerate(stamps_of(frozen)))
+        frozen.unlink()
+    else:
+        state.files["origin"] = state.files.pop(f"snapshots/{snapshot}")
+    state.save()
+
+
 def write_until_killed(file, written, numbers, rng):
     try:
         sectors = os.fstat(file).st_size // SECTOR
@@ -171,4 +183,4 @@ def verify(mount, folder):
 
 
 if __name__ == "__main__":
-    {"init": init, "freeze": freeze, "adopt": adopt, "load": load, "verify": verify}[sys.argv[1]](*sys.argv[2:])
+    {"init": init, "freeze": freeze, "adopt": adopt, "rolled_back": rolled_back, "load": load, "verify": verify}[sys.argv[1]](*sys.argv[2:])

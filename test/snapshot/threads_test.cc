@@ -190,5 +190,44 @@ TEST_F(Threads, a_chain_that_grows_and_loses_links_under_load_shows_what_it_show
   stop = true;
 }
 
+TEST_F(Threads, an_origin_that_is_rolled_back_under_load_loses_no_write_and_shows_no_old_one) {
+  using Generations = std::vector<std::uint64_t>;
+  Generations content(sectors, 0);
+  const auto write = [&](std::uint64_t sector, std::uint64_t generation) {
+    EXPECT_FALSE(rig_.origin_file().write(sector * sector_bytes, stamped(sector, generation)));
+  };
+  const auto shown = [](ViewFile& file, std::uint64_t sector) {
+    std::array<std::byte, sector_bytes> bytes;
+    EXPECT_FALSE(file.read(sector * sector_bytes, bytes));
+    return generation_of(bytes, sector);
+  };
+  for (std::uint64_t round = 1; round <= 6; ++round) {
+    auto& old = rig_.add(std::make_unique<MemoryDevice>(sectors * 3), "P", {.chunk_sectors = 4});
+    for (std::uint64_t s = round; s < sectors; s += 3) write(s, 1000 * round);
+    auto& merge = rig_.begin_merge(old, {.batch_bytes = 16 << 10});
+    std::vector<std::jthread> writers;
+    for (std::uint64_t writer = 0; writer < 3; ++writer) {
+      writers.emplace_back([&, writer] {
+        std::mt19937_64 random(round * 10 + writer);
+        for (std::uint64_t i = 1; i <= 300; ++i) {
+          const std::uint64_t sector = random() % (sectors / 3) * 3 + writer;
+          EXPECT_EQ(shown(rig_.origin_file(), sector), content[sector]);
+          write(sector, content[sector] = 1000 * round + i);
+          EXPECT_EQ(shown(rig_.origin_file(), sector), content[sector]);
+        }
+      });
+    }
+    for (auto done = merge.step(~std::uint64_t{0}); *done > 0; done = merge.step(~std::uint64_t{0})) {
+    }
+    rig_.origin().end_merge();
+    writers.clear();
+    rig_.close(old);
+    for (std::uint64_t s = 0; s < sectors; ++s) ASSERT_EQ(shown(rig_.origin_file(), s), content[s]) << "sector " << s;
+  }
+  for (auto& snapshot : rig_.snapshots()) {
+    for (std::uint64_t s = 0; s < sectors; ++s) ASSERT_EQ(shown(*snapshot.file, s), 0U) << "sector " << s;
+  }
+}
+
 }  // namespace
 }  // namespace dmsnap::test
