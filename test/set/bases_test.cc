@@ -41,6 +41,46 @@ TEST_F(SetBases, what_others_show_is_not_removed_before_they_have_it) {
   EXPECT_FALSE(fs::exists(in_store("new.cow")));
 }
 
+TEST_F(SetBases, what_falls_through_to_another_is_known_after_a_restart) {
+  {
+    SnapshotSet set(origin(), {});
+    create(set, "old");
+    set.commit_create(set.begin_create("new", 8), snapshot("new"), {"old"});
+    create(set, "other");
+    set.set_base({"old", "other"}, "");
+    EXPECT_SAYS(message_of([&] { set.set_base({"old", "nothing"}, "new"); }), "there is no snapshot \"nothing\"");
+  }
+  SnapshotSet set(origin(), {});
+  EXPECT_EQ(set.find("old")->base, "");
+}
+
+TEST_F(SetBases, what_the_origin_is_rolled_back_to_is_not_removed_before_it_has_it) {
+  {
+    SnapshotSet set(origin(), {});
+    create(set, "old");
+    set.mark_merging("old");
+  }
+  {
+    SnapshotSet offline(origin(), {.offline = true});
+    EXPECT_TRUE(offline.find("old")->merging) << "goes on after a restart";
+    EXPECT_SAYS(message_of([&] { offline.remove("old"); }), "the origin is being rolled back to old");
+  }
+  SnapshotSet set(origin(), {});
+  set.remove("old", SnapshotSet::Dependants::have_theirs);
+  EXPECT_FALSE(fs::exists(in_store("old.cow")));
+}
+
+TEST_F(SetBases, a_roll_back_whose_store_is_lost_can_be_given_up) {
+  {
+    SnapshotSet set(origin(), {});
+    create(set, "old");
+    set.mark_merging("old");
+  }
+  fs::remove(in_store("old.cow"));
+  SnapshotSet offline(origin(), {.offline = true});
+  EXPECT_NO_THROW(offline.remove("old"));
+}
+
 TEST_F(SetBases, force_gives_up_what_falls_through_to_a_missing_store) {
   {
     SnapshotSet set(origin(), {});

@@ -158,6 +158,26 @@ TEST(SetRecord, bases_that_lead_nowhere_are_damage) {
   EXPECT_TRUE(says(refusal(json.dump()), "has first, whose base second is transient"));
 }
 
+TEST(SetRecord, what_the_origin_is_rolled_back_to_goes_there_and_back) {
+  SetRecord record = full_record();
+  record.snapshots[0].merging = true;
+  EXPECT_EQ(decode_set_record(encode_set_record(record), "f"), record);
+}
+
+TEST(SetRecord, only_one_that_stands_alone_on_the_origin_is_merged) {
+  Json json = Json::parse(encode_set_record(full_record()));
+  json["snapshots"][0]["merging"] = true;
+  json["snapshots"][0]["base"] = "second";
+  EXPECT_TRUE(says(refusal(json.dump()), "has first, which is merged into the origin, and stands between others"));
+  json["snapshots"][0].erase("base");
+  json["snapshots"][1]["merging"] = true;
+  EXPECT_TRUE(says(refusal(json.dump()), "has several that are merged into the origin"));
+  json["snapshots"][1].erase("merging");
+  json["snapshots"][1].erase("invalid");
+  json["snapshots"][1]["base"] = "first";
+  EXPECT_TRUE(says(refusal(json.dump()), "has first, which is merged into the origin, and stands between others"));
+}
+
 TEST(SetRecord, each_comes_behind_its_base) {
   SetRecord record = full_record();
   record.snapshots = {over("oldest", "older"), over("clone", "oldest"), over("older", "newest"), over("newest", "")};
