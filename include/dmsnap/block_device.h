@@ -40,6 +40,10 @@ class BlockDevice {
   /// Writes all of `data` or fails; after a failure each sector of the range is old or new.
   [[nodiscard]] virtual std::error_code write(Sector to, std::span<const std::byte> data) = 0;
 
+  /// It was written, and will be flushed soon: a device on a disk starts to write it out and returns. A hint, without
+  /// an outcome.
+  virtual void write_out(Extent) {}
+
   /// Returns once every write that completed before this call is on stable storage. After one failure
   /// every later flush fails too: what is on the disk is unknown from then on (fsync(2), ERRORS).
   [[nodiscard]] virtual std::error_code flush() = 0;

@@ -100,6 +100,13 @@ std::error_code FileDevice::write(Sector to, std::span<const std::byte> data) {
   return {};
 }
 
+/// An error of the disk is told by the next fdatasync.
+void FileDevice::write_out(Extent range) {
+  if (in_memory_) return;
+  ::sync_file_range(fd_.get(), static_cast<off64_t>(range.first.value() * sector_bytes),
+                    static_cast<off64_t>(range.sectors * sector_bytes), SYNC_FILE_RANGE_WRITE);
+}
+
 std::error_code FileDevice::flush() {
   if (const int before = flush_errno_.load()) return {before, std::generic_category()};
   while (::fdatasync(fd_.get()) != 0) {

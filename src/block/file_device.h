@@ -29,6 +29,7 @@ class FileDevice final : public BlockDevice {
   std::error_code read(Sector from, std::span<std::byte> to) override;
   std::optional<std::error_code> try_read(Sector from, std::span<std::byte> to) override;
   void read_ahead(Extent range) override;
+  void write_out(Extent range) override;
   std::error_code write(Sector to, std::span<const std::byte> data) override;
   std::error_code flush() override;
   std::error_code reserve(Extent range) override;

@@ -254,7 +254,10 @@ Departures::Step MountedSet::merge_some(MountedSnapshot& snapshot) {
   if (bytes_per_second == 0) return while_paused;
   const auto copied = merge->step(bytes_per_second / 10);
   if (!copied) throw std::system_error(copied.error(), "copying it back into the origin");
-  if (*copied > 0) return std::chrono::milliseconds(*copied * 1000 / bytes_per_second);
+  if (*copied > 0) {
+    const auto by_limit = std::chrono::milliseconds(*copied * 1000 / bytes_per_second);
+    return std::max(by_limit, std::chrono::duration_cast<std::chrono::milliseconds>(merge->pause()));
+  }
   set_.remove(snapshot.record.name, SnapshotSet::Dependants::have_theirs);
   origin_.end_merge();
   {

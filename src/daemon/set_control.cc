@@ -79,7 +79,8 @@ nlohmann::json status(const MountedSet& set, const nlohmann::json& request) {
             {"dm", dm_status_line(set, *snapshot) + "\n"}};
   }
   std::string dm;
-  for (const auto& snapshot : set.snapshots()) dm += snapshot->record.name + ": " + dm_status_line(set, *snapshot) + "\n";
+  for (const auto& snapshot : set.snapshots())
+    dm += snapshot->record.name + ": " + dm_status_line(set, *snapshot) + "\n";
   return {{"status", status_report(set)}, {"text", status_text(set)}, {"dm", dm}};
 }
 

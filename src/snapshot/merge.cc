@@ -17,6 +17,9 @@ using Clock = std::chrono::steady_clock;
 /// A batch that took longer is followed by a smaller one.
 constexpr std::chrono::milliseconds wished(100);
 constexpr std::uint64_t first_batch_bytes = 4 << 20;
+/// How much longer a pause is than the step before it: what is left to the origin's users is their time without the
+/// merge.
+constexpr int pauses_for_each_step = 2;
 
 /// The size of the next batch after one of `chunks`: so that it takes about as long as wished.
 std::uint64_t after(std::uint64_t chunks, Clock::duration took) {
@@ -75,6 +78,7 @@ Result<std::uint64_t> Merge::step(std::uint64_t at_most_bytes) {
   }
   if (chunks == 0) return 0;
   std::ranges::sort(extents, {}, &Extent::first);
+  const auto first = Clock::now();
   if (const auto error = keep_for_others(extents)) return failure(error);
 
   const auto begin = Clock::now();
@@ -82,7 +86,9 @@ Result<std::uint64_t> Merge::step(std::uint64_t at_most_bytes) {
   const std::error_code error = copy_back(*runs);
   set_in_hand({});
   if (error) return failure(error);
-  const auto took = Clock::now() - begin;
+  const auto end = Clock::now();
+  pause_ = used_.exchange(false, std::memory_order_relaxed) ? pauses_for_each_step * (end - first) : Clock::duration(0);
+  const auto took = end - begin;
   const std::uint64_t better = after(chunks, took);
   if (took > wished || better > next_batch_) next_batch_ = std::clamp<std::uint64_t>(better, 1, largest_batch_);
   return chunks * snapshot_->chunk_bytes();
@@ -106,8 +112,8 @@ std::error_code Merge::keep_for_others(std::span<const Extent> extents) {
 
 /// The order that makes it safe: the copies on the origin's device, durable, before their exceptions go.
 std::error_code Merge::copy_back(std::span<const ExceptionRun> runs) {
-  if (const auto error = snapshot_->copy_back(runs, origin_)) return error;
-  if (const auto error = origin_.sync_device()) return error;
+  if (const auto error = snapshot_->copy_back(runs, origin_.device())) return error;
+  if (const auto error = origin_.device().flush()) return error;
   return snapshot_->forget_newest(runs);
 }
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #pragma once
 
+#include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <memory>
@@ -28,7 +30,8 @@ class Origin;
 /// cleared its copy is what counts, then the origin's device does; a crash at any instant leaves a merge that goes on
 /// where it was, here or in a kernel.
 ///
-/// read(), write() and alike() are for the origin (Origin::begin_merge), on any thread; step() is for one thread.
+/// read(), write(), alike() and note_use() are for the origin (Origin::begin_merge), on any thread; step() is for one
+/// thread.
 class Merge {
  public:
   struct Options {
@@ -60,6 +63,12 @@ class Merge {
   /// Batches are cut so that who writes to one while it is copied waits about a tenth of a second.
   [[nodiscard]] Result<std::uint64_t> step(std::uint64_t at_most_bytes);
 
+  /// How long to leave the disk to those who have used the origin since the step before the last; zero when nobody has.
+  std::chrono::nanoseconds pause() const { return pause_; }
+
+  /// The origin is used: for pause().
+  void note_use() { used_.store(true, std::memory_order_relaxed); }
+
   /// Bytes of chunks whose exceptions are not cleared.
   std::uint64_t left_bytes() const { return snapshot_->exception_bytes(); }
 
@@ -74,6 +83,8 @@ class Merge {
   Flusher& flusher_;
   const std::uint64_t largest_batch_;  // in chunks, as what follows
   std::uint64_t next_batch_;
+  std::chrono::nanoseconds pause_{0};
+  std::atomic<bool> used_ = false;
 
   /// Shared by writes into the COW device, so that what is in hand is not written. Last of all locks but Snapshot's.
   mutable SharedMutex in_hand_mutex_;

@@ -29,6 +29,7 @@ void Origin::end_merge() {
 Outcome Origin::read(Sector from, std::span<std::byte> to, Wait wait) {
   const auto merge = this->merge();
   if (!merge) return View::read(from, to, wait);
+  merge->note_use();
   while (!to.empty()) {
     const auto alike = merge->alike({from, to.size() / sector_bytes});
     const auto piece = to.first(alike.sectors * sector_bytes);
@@ -43,6 +44,7 @@ Outcome Origin::read(Sector from, std::span<std::byte> to, Wait wait) {
 Outcome Origin::write_inside_gate(Sector to, std::span<const std::byte> data, Wait wait) {
   const auto merge = this->merge();
   if (!merge) return View::write_inside_gate(to, data, wait);
+  merge->note_use();
   while (!data.empty()) {
     const auto alike = merge->alike({to, data.size() / sector_bytes});
     const auto piece = data.first(alike.sectors * sector_bytes);

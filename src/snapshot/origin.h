@@ -31,8 +31,7 @@ class Origin final : public View {
   std::error_code expect_write(Extent) override { return {}; }
   std::error_code write_held(Sector to, std::span<const std::byte> data) override { return device_.write(to, data); }
   std::error_code sync() override;
-  /// Of the device alone.
-  [[nodiscard]] std::error_code sync_device() { return device_.flush(); }
+  BlockDevice& device() { return device_; }
 
   /// Inside quiesced(), or before anybody else knows the origin: from now on it shows what the merge says.
   void begin_merge(std::shared_ptr<Merge> merge) EXCLUDES(merge_mutex_);

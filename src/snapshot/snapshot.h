@@ -91,8 +91,8 @@ class Snapshot final : public View {
   [[nodiscard]] std::error_code write_copied(Sector to, std::span<const std::byte> data);
   /// ExceptionStore::prepare_merge().
   Result<std::vector<ExceptionRun>> newest_runs(std::uint64_t at_most);
-  /// Puts the copies of the runs into `origin`, past its dependants.
-  [[nodiscard]] std::error_code copy_back(std::span<const ExceptionRun> runs, View& origin);
+  /// Puts the copies of the runs on `device`, where the origin is.
+  [[nodiscard]] std::error_code copy_back(std::span<const ExceptionRun> runs, BlockDevice& device);
   /// They are no exceptions any more; durable. They are the newest.
   [[nodiscard]] std::error_code forget_newest(std::span<const ExceptionRun> runs);
   /// That exceptions take on the COW device, as the status line counts.
@@ -198,7 +198,7 @@ class Snapshot final : public View {
     std::uint64_t sectors = 0;
   };
   /// Together at most copy_bytes, ascending on the COW device.
-  std::error_code copy_pieces_back(std::span<const Piece> pieces, View& origin);
+  std::error_code copy_pieces_back(std::span<const Piece> pieces, BlockDevice& device);
   std::error_code no_room_for_writer(std::error_code why);
 
   BlockDevice& cow_;

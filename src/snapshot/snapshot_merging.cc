@@ -8,6 +8,10 @@
 
 namespace dmsnap {
 
+namespace {
+constexpr std::size_t large_bytes = 256 << 10;
+}
+
 Snapshot::Alike Snapshot::alike(Extent range) const {
   const ChunkGeometry g = geometry();
   const Chunk first = g.chunk_of(range.first);
@@ -30,7 +34,7 @@ std::error_code Snapshot::write_copied(Sector to, std::span<const std::byte> dat
   return {};
 }
 
-std::error_code Snapshot::copy_back(std::span<const ExceptionRun> runs, View& origin) {
+std::error_code Snapshot::copy_back(std::span<const ExceptionRun> runs, BlockDevice& device) {
   std::vector<Piece> pieces;
   for (const ExceptionRun& run : runs) {
     Extent left = extent_of(run.origin, run.length);
@@ -46,14 +50,14 @@ std::error_code Snapshot::copy_back(std::span<const ExceptionRun> runs, View& or
     std::uint64_t sectors = 0;
     while (count < left.size() && sectors + left[count].sectors <= copy_bytes / sector_bytes)
       sectors += left[count++].sectors;
-    if (const auto error = copy_pieces_back(left.first(count), origin)) return error;
+    if (const auto error = copy_pieces_back(left.first(count), device)) return error;
     left = left.subspan(count);
   }
   return {};
 }
 
 /// Neighbours on the COW device are read at once, and all are written in the order of the origin.
-std::error_code Snapshot::copy_pieces_back(std::span<const Piece> pieces, View& origin) {
+std::error_code Snapshot::copy_pieces_back(std::span<const Piece> pieces, BlockDevice& device) {
   static thread_local std::vector<std::byte> buffer(copy_bytes);
   std::vector<std::pair<Sector, std::span<const std::byte>>> writes;
   std::span<std::byte> free(buffer);
@@ -71,7 +75,9 @@ std::error_code Snapshot::copy_pieces_back(std::span<const Piece> pieces, View& 
   }
   std::ranges::sort(writes, {}, [](const auto& write) { return write.first; });
   for (const auto& [to, bytes] : writes) {
-    if (const auto error = origin.write_held(to, bytes)) return error;
+    if (const auto error = device.write(to, bytes)) return error;
+    // Of scattered chunks the disk makes more when it gets many at once.
+    if (bytes.size() >= large_bytes) device.write_out({to, bytes.size() / sector_bytes});
   }
   return {};
 }

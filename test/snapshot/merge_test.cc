@@ -179,6 +179,19 @@ TEST_F(Merging, a_step_copies_no_more_than_it_may) {
   EXPECT_EQ(on_device(0), 2);
 }
 
+TEST_F(Merging, it_leaves_time_to_who_uses_the_origin_and_goes_at_full_speed_else) {
+  auto& old = take();
+  ASSERT_FALSE(write(origin_, 0, 2, 64));
+  rig_.begin_merge(old);
+  EXPECT_TRUE(rig_.merge().step(8 << 10));
+  EXPECT_EQ(rig_.merge().pause().count(), 0);
+  EXPECT_EQ(shows(origin_, 0), 0);
+  EXPECT_TRUE(rig_.merge().step(8 << 10));
+  EXPECT_GT(rig_.merge().pause().count(), 0);
+  EXPECT_TRUE(rig_.merge().step(8 << 10));
+  EXPECT_EQ(rig_.merge().pause().count(), 0) << "nobody uses it any more";
+}
+
 TEST_F(Merging, it_goes_on_after_a_restart) {
   auto& old = take();
   ASSERT_FALSE(write(origin_, 0, 2, 64));
