@@ -101,8 +101,9 @@ def check_control_page():
         compare(f"dmsnap-control.7, {verb}, request", members(written[verb], "Cm"), real[verb], "set_control.cc")
     report = (ROOT / "src/daemon/status_report.cc").read_text()
     reported = set(re.findall(r'\{"(\w+)",|report\["(\w+)"\]', report))
-    compare("dmsnap-control.7, STATUS OBJECT and SNAPSHOT OBJECT",
-            members(page.get("STATUS OBJECT", ""), "Va") | members(page.get("SNAPSHOT OBJECT", ""), "Va"),
+    objects = ["STATUS OBJECT", "SNAPSHOT OBJECT", "MERGE OBJECT", "MERGE PLAN"]
+    compare(f"dmsnap-control.7, {', '.join(objects)}",
+            set().union(*(members(page.get(each, ""), "Va") for each in objects)),
             {first or second for first, second in reported}, "status_report.cc")
 
 

@@ -49,6 +49,8 @@ class Merge final : public Command {
     options.add_options()("dry-run,n", "tell what would happen to the other snapshots, and change nothing")       //
         ("force", "also while the origin is in use: it changes under its users")                                  //
         ("keep", "snapshots that fall through to NAME get what they need of it first; else they are in the way")  //
+        ("defer", "not now, but at the next mount, before anybody uses the origin")                               //
+        ("cancel", "take --defer back")                                                                           //
         ("bwlimit", po::value<std::string>(), "copy at most so many bytes a second; default: no limit")           //
         ("pause", "stop the copying for now, until --resume or the next mount")                                   //
         ("resume", "go on with it")                                                                               //
@@ -63,6 +65,14 @@ class Merge final : public Command {
     if (values.count("pause") && (values.count("resume") || values.count("wait") || values.count("bwlimit"))) {
       throw UsageError("--pause stands alone");
     }
+    if (values.count("cancel")) {
+      ask_mount(name(), mountpoint, {{"verb", "cancel"}, {"name", snapshot}});
+      return done;
+    }
+    const bool defer = values.count("defer") > 0;
+    if (defer && (values.count("wait") || values.count("bwlimit") || speed_only)) {
+      throw UsageError("--defer begins nothing that could be waited for or slowed down");
+    }
     if (dry && (speed_only || values.count("wait")))
       throw UsageError("--dry-run does nothing that could be waited for");
     nlohmann::json request{{"verb", speed_only ? "throttle" : "merge"}, {"name", snapshot}};
@@ -70,12 +80,22 @@ class Merge final : public Command {
     if (values.count("resume")) request["bytes_per_second"] = nullptr;
     if (values.count("bwlimit")) request["bytes_per_second"] = speed(values["bwlimit"].as<std::string>());
     if (!speed_only) {
-      request.update({{"force", values.count("force") > 0}, {"keep", values.count("keep") > 0}, {"dry_run", dry}});
+      request.update({{"force", values.count("force") > 0},
+                      {"keep", values.count("keep") > 0},
+                      {"defer", defer},
+                      {"dry_run", dry}});
     }
     // What processes have written through shared mappings is the old origin's.
     if (!dry && !speed_only) sync_mappings(mountpoint, "origin");
     const auto reply = ask_mount(name(), mountpoint, request);
     if (dry) return show_plan(values, streams, snapshot, reply["plan"]);
+    if (defer) {
+      streams.err << fmt::format(
+          "dmsnap: merge: the next mount rolls the origin back to '{0}'; 'dmsnap merge --cancel "
+          "{1} {0}' takes that back\n",
+          snapshot, shell_word(mountpoint));
+      return done;
+    }
     if (values.count("wait")) return wait_until_gone(name(), mountpoint, snapshot, streams);
     if (values.count("json")) {
       print_json(streams.out, reply["merge"]);

@@ -78,6 +78,7 @@ void MountedSet::begin() {
     }
   }
   begun_ = true;
+  if (!read_only()) begin_deferred_merge();
   if (read_only() && !options_.read_only) log::warning("{} is served read-only: {}", origin_name(), read_only_reason());
 }
 

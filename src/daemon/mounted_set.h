@@ -40,6 +40,7 @@ struct MergeRequest {
   std::string name;
   bool force = false;  ///< also while the origin is in use
   bool keep = false;   ///< those that fall through to the snapshot get what they need of it first
+  bool defer = false;  ///< not now, but from the next mount on, when nobody uses the origin yet
   static constexpr std::uint64_t unlimited = std::numeric_limits<std::uint64_t>::max();
   /// At most so fast, 0: not now. Nothing: as it is, at first unlimited.
   std::optional<std::uint64_t> bytes_per_second = {};
@@ -110,6 +111,10 @@ class MountedSet final : public ExportedTree {
   /// it, also after a restart. What others show stays. The copying goes on behind, and the snapshot is gone when it is
   /// done. Of one that is being merged it changes how fast. Throws std::runtime_error; then the origin is as it was.
   void merge(const MergeRequest& request) EXCLUDES(changes_);
+  /// Takes back MergeRequest::defer.
+  void cancel_merge(const std::string& name) EXCLUDES(changes_);
+  /// Whether it is to be merged from the next mount on.
+  bool deferred(const std::string& name) const;
   /// The merge that is going on for `name` copies at most so fast from now on; see MergeRequest.
   void throttle_merge(const std::string& name, std::uint64_t bytes_per_second);
   /// Changes nothing.
@@ -205,12 +210,15 @@ class MountedSet final : public ExportedTree {
   /// Why a merge is refused whatever anybody closes or forces; empty when it is not.
   std::string merge_obstacle(const MountedSnapshot& snapshot) const;
   std::string merge_refusal(const MountedSnapshot& snapshot, const MergeRequest& request) const;
+  std::string origin_users() const;
   std::vector<std::string> merge_holders(const MountedSnapshot& snapshot) const;
   /// Afterwards nothing falls through to it, and it falls through to the origin.
   void stand_alone(MountedSnapshot& snapshot) REQUIRES(changes_);
   void hand_over(Snapshot& from, Snapshot* only, const std::vector<std::string>& names) REQUIRES(changes_);
   void begin_merge(const std::shared_ptr<MountedSnapshot>& snapshot, std::uint64_t bytes_per_second) REQUIRES(changes_);
   void resume_merge(const SnapshotRecord& record, bool missing);
+  /// What was deferred, once the mount stands; what is in its way is logged.
+  void begin_deferred_merge();
   void roll_back_to(const std::shared_ptr<MountedSnapshot>& snapshot, std::uint64_t bytes_per_second);
   /// Returns when nobody can read the origin's old content from a cache.
   void forget_origin() EXCLUDES(forget_mutex_);

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <future>
 #include <stdexcept>
+#include <thread>
 
 #include "base/human_size.h"
 #include "base/system_error.h"
@@ -77,12 +78,25 @@ std::string MountedSet::merge_refusal(const MountedSnapshot& snapshot, const Mer
         fmt::join(above, ", "), request.name);
   }
   if (request.force) return "";
-  const auto users = holders_of(mountpoint(), MountedFile{.name = "origin", .inode = origin_file_.id()});
+  const std::string users = request.defer ? "" : origin_users();
   if (users.empty()) return "";
   return fmt::format(
-      "the origin is in use ({}): it would change under its user; close it first, or take --force, when its user can "
-      "stand that",
-      fmt::join(users, ", "));
+      "the origin is in use ({}): it would change under its user; close it first, or let it be merged from the next "
+      "mount "
+      "on with --defer, or take --force, when its user can stand that",
+      users);
+}
+
+/// The kernel tells of a close a moment later.
+std::string MountedSet::origin_users() const {
+  constexpr int looks = 20;
+  for (int look = 0; look < looks; ++look) {
+    const auto users = holders_of(mountpoint(), MountedFile{.name = "origin", .inode = origin_file_.id()});
+    if (!users.empty()) return fmt::format("{}", fmt::join(users, ", "));
+    if (!origin_file_.in_use()) return "";
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  }
+  return "by a process that cannot be seen from here";
 }
 
 MergePlan MountedSet::plan_merge(const MergeRequest& request) {
@@ -127,6 +141,7 @@ void MountedSet::merge(const MergeRequest& request) {
   const auto snapshot = find(request.name);
   if (!snapshot) throw std::runtime_error(fmt::format("there is no snapshot '{}'; see dmsnap list", request.name));
   if (const auto refusal = merge_refusal(*snapshot, request); !refusal.empty()) throw std::runtime_error(refusal);
+  if (request.defer) return set_.set_deferred(request.name, true);
   if (!snapshot->file->retire()) throw std::runtime_error(busy_message(*snapshot));
   const std::string origin_path = mountpoint() + "/origin";
   try {
@@ -204,6 +219,33 @@ void MountedSet::roll_back_to(const std::shared_ptr<MountedSnapshot>& snapshot, 
   MutexLock lock(mutex_);
   rollback_ = {
       .snapshot = snapshot, .merge = merge, .total_bytes = merge->left_bytes(), .bytes_per_second = bytes_per_second};
+}
+
+bool MountedSet::deferred(const std::string& name) const {
+  const auto record = set_.find(name);
+  return record && record->deferred;
+}
+
+void MountedSet::cancel_merge(const std::string& name) {
+  MutexLock one_at_a_time(changes_);
+  if (merging(name)) {
+    throw std::runtime_error(fmt::format("the origin is being rolled back to '{}' already, and shows it", name));
+  }
+  if (!deferred(name)) throw std::runtime_error(fmt::format("'{}' is not to be merged from the next mount on", name));
+  set_.set_deferred(name, false);
+}
+
+void MountedSet::begin_deferred_merge() {
+  for (const SnapshotRecord& record : set_.snapshots()) {
+    if (!record.deferred) continue;
+    try {
+      // Clones may have been made since.
+      merge({.name = record.name, .keep = true});
+    } catch (const std::exception& error) {
+      log::warning("the merge of '{}' that was deferred cannot begin, and is tried again by the next mount: {}",
+                   record.name, error.what());
+    }
+  }
 }
 
 /// When the set is mounted, before anything is served.

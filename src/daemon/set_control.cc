@@ -65,6 +65,7 @@ nlohmann::json merge(MountedSet& set, const nlohmann::json& request) {
   MergeRequest wanted{.name = name_in(request)};
   if (request.contains("force")) wanted.force = request["force"];
   if (request.contains("keep")) wanted.keep = request["keep"];
+  if (request.contains("defer")) wanted.defer = request["defer"];
   if (request.contains("bytes_per_second")) wanted.bytes_per_second = speed_in(request);
   if (request.value("dry_run", false)) return {{"plan", merge_plan_report(set.plan_merge(wanted))}};
   set.merge(wanted);
@@ -93,8 +94,12 @@ SetControl::SetControl(MountedSet& set) {
     const bool leaving = set.remove(name_in(request)) == MountedSet::Removed::leaving;
     return nlohmann::json{{"leaving", leaving}};
   });
-  dispatcher_.add("merge", {"name", "force", "keep", "dry_run", "bytes_per_second"},
+  dispatcher_.add("merge", {"name", "force", "keep", "defer", "dry_run", "bytes_per_second"},
                   [&set](const nlohmann::json& request) { return merge(set, request); });
+  dispatcher_.add("cancel", {"name"}, [&set](const nlohmann::json& request) {
+    set.cancel_merge(name_in(request));
+    return nlohmann::json::object();
+  });
   dispatcher_.add("throttle", {"name", "bytes_per_second"}, [&set](const nlohmann::json& request) {
     set.throttle_merge(name_in(request), speed_in(request));
     return nlohmann::json{{"merge", merge_report(set)}};

@@ -22,6 +22,7 @@ struct SnapshotRecord {
   std::string path = {};  ///< absolute, when the COW is attached in place; empty: NAME.cow in the folder
   std::string base = {};  ///< the snapshot that it falls through to; empty: the origin
   bool leaving = false;   ///< to be removed once those that fall through to it have what they need of it
+  bool deferred = false;  ///< to be merged from the next mount on
   bool merging = false;   ///< the origin is rolled back to it: it shows it, and gets its content
   std::optional<std::string> invalid = {};  ///< why the snapshot is invalid whatever its header says
 

@@ -239,6 +239,17 @@ void SnapshotSet::mark_merging(const std::string& name) {
   if (listed(name).merging) return;
   SetRecord next = record_;
   next.find(name)->merging = true;
+  for (SnapshotRecord& each : next.snapshots) each.deferred = false;
+  replace(std::move(next), RecordFile::Reserve::use);
+}
+
+void SnapshotSet::set_deferred(const std::string& name, bool deferred) {
+  check_compared();
+  MutexLock lock(mutex_);
+  if (listed(name).deferred == deferred) return;
+  SetRecord next = record_;
+  for (SnapshotRecord& each : next.snapshots) each.deferred = false;
+  next.find(name)->deferred = deferred;
   replace(std::move(next), RecordFile::Reserve::use);
 }
 

@@ -135,6 +135,10 @@ class SnapshotSet {
   /// until it is removed. It falls through to the origin, and nothing valid to it.
   void mark_merging(const std::string& name) EXCLUDES(mutex_);
 
+  /// On return it is durable that the snapshot is to be merged from the next mount on, and no other one, or that it is
+  /// not.
+  void set_deferred(const std::string& name, bool deferred) EXCLUDES(mutex_);
+
   Layout layout() const EXCLUDES(mutex_);
   /// How new snapshots are laid out from now on; durable.
   void set_layout(Layout layout) EXCLUDES(mutex_);

@@ -81,6 +81,11 @@ void ViewFile::closed() {
   --handles_;
 }
 
+bool ViewFile::in_use() const {
+  MutexLock lock(handles_mutex_);
+  return handles_ > 0;
+}
+
 void ViewFile::revive() {
   MutexLock lock(handles_mutex_);
   retired_ = false;

@@ -43,6 +43,8 @@ class ViewFile final : public ExportedFile {
 
   std::error_code opened() override;
   void closed() override;
+  /// Whether a handle is open. The front end tells of a close a moment after it.
+  bool in_use() const EXCLUDES(handles_mutex_);
   /// Lets no handle be opened until revive(); false, and nothing is changed, while one is open.
   [[nodiscard]] bool retire();
   void revive();
@@ -59,7 +61,7 @@ class ViewFile final : public ExportedFile {
   /// Two writes to different bytes of one sector must not undo each other.
   Mutex unaligned_;
 
-  Mutex handles_mutex_;
+  mutable Mutex handles_mutex_;
   std::uint64_t handles_ GUARDED_BY(handles_mutex_) = 0;
   bool retired_ GUARDED_BY(handles_mutex_) = false;
 };

@@ -126,6 +126,31 @@ done
 [ "$(sha d/origin)" = "$old" ] || fail "the origin, at the end"
 unserve d
 
+# deferred while the origin is in use, and taken back; the next mount begins it, whatever was made of it meanwhile
+serve disk.img d
+create old
+load d/origin 6
+old=$(sha d/snapshots/old)
+loop=$(losetup --find --show d/origin)
+expect_failure 1 "or let it be merged from the next mount on with --defer" "$DMSNAP" merge d old
+merge old --defer
+grep -q "the next mount rolls the origin back to 'old'; 'dmsnap merge --cancel $PWD/d old' takes that back" err.txt || fail "$(cat err.txt)"
+[ "$(field old deferred)" = true ] && [ "$(field old state)" = active ] || fail "it is $(field old state)"
+merge old --cancel
+expect_failure 1 "'old' is not to be merged from the next mount on" "$DMSNAP" merge d old --cancel
+expect_failure 2 "--defer begins nothing" "$DMSNAP" merge d old --defer --wait
+merge old --defer
+losetup -d "$loop"
+create of_it --of old
+of_it=$(shown snapshots/of_it)
+unserve d
+serve disk.img d
+[ "$(sha d/origin)" = "$old" ] || fail "the mount did not begin what was deferred"
+"$DMSNAP" wait d
+[ "$(shown snapshots/of_it)" = "$of_it" ] && [ "$(field of_it base)" = null ] || fail "a clone of it is not what it was"
+[ "$(field old name)" = "" ] || fail "it is still there"
+unserve d
+
 # a chain: what is between the snapshot and the origin, and what falls through to it, stays what it was
 rm -r disk.img.dmsnap
 serve disk.img d --layout chained

@@ -70,6 +70,18 @@ TEST_F(SetBases, what_the_origin_is_rolled_back_to_is_not_removed_before_it_has_
   EXPECT_FALSE(fs::exists(in_store("old.cow")));
 }
 
+TEST_F(SetBases, one_merge_is_deferred_at_most_and_none_once_one_has_begun) {
+  SnapshotSet set(origin(), {});
+  create(set, "first");
+  create(set, "second");
+  set.set_deferred("first", true);
+  set.set_deferred("second", true);
+  EXPECT_FALSE(set.find("first")->deferred);
+  EXPECT_TRUE(set.find("second")->deferred);
+  set.mark_merging("first");
+  EXPECT_FALSE(set.find("second")->deferred);
+}
+
 TEST_F(SetBases, a_roll_back_whose_store_is_lost_can_be_given_up) {
   {
     SnapshotSet set(origin(), {});

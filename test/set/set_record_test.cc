@@ -161,6 +161,7 @@ TEST(SetRecord, bases_that_lead_nowhere_are_damage) {
 TEST(SetRecord, what_the_origin_is_rolled_back_to_goes_there_and_back) {
   SetRecord record = full_record();
   record.snapshots[0].merging = true;
+  record.snapshots[1].deferred = true;
   EXPECT_EQ(decode_set_record(encode_set_record(record), "f"), record);
 }
 
