@@ -62,7 +62,9 @@ class BlockDevice {
   /// How many sectors from the start of a range on the device are a hole, or are data. That all is data is always
   /// right; a sector that is not being written is in one of the two. May take long with `data`: a file on a tmpfs is
   /// looked through page by page.
-  virtual std::uint64_t leading(Content content, Extent range) const {
+  virtual std::uint64_t leading(Content content, Extent range) const { return unknown(content, range); }
+  /// leading() of what nobody has looked at.
+  static constexpr std::uint64_t unknown(Content content, Extent range) {
     return content == Content::data ? range.sectors : 0;
   }
 

@@ -148,7 +148,7 @@ std::error_code FileDevice::zero(Extent range) {
 }
 
 std::uint64_t FileDevice::leading(Content content, Extent range) const {
-  if (!regular_) return BlockDevice::leading(content, range);
+  if (!regular_) return unknown(content, range);
   // Nobody uses the descriptor's position.
   const auto first = static_cast<off_t>(range.first.value() * sector_bytes);
   const off_t found = ::lseek(fd_.get(), first, content == Content::hole ? SEEK_DATA : SEEK_HOLE);
