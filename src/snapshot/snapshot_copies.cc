@@ -36,15 +36,17 @@ class CopyTarget {
   }
 
   std::error_code zero(Extent range) {
-    if (zeros_.sectors > 0 && zeros_.end() == range.first) {
-      zeros_.sectors += range.sectors;
-      return {};
+    if (zeros_.sectors == 0 || zeros_.end() != range.first) {
+      const std::error_code error = zero_before();
+      zeros_ = range;
+      return error;
     }
-    return cow_.zero(std::exchange(zeros_, range));
+    zeros_.sectors += range.sectors;
+    return {};
   }
 
   std::error_code finish() {
-    const std::error_code error = cow_.zero(std::exchange(zeros_, {}));
+    const std::error_code error = zero_before();
     return error ? error : write();
   }
 
@@ -53,6 +55,7 @@ class CopyTarget {
     static thread_local std::vector<std::byte> bytes(1 << 20);
     return bytes;
   }
+  std::error_code zero_before() { return zeros_.sectors == 0 ? std::error_code() : cow_.zero(zeros_); }
   std::error_code write() {
     return filled_ == 0 ? std::error_code() : cow_.write(to_, std::span(buffer()).first(std::exchange(filled_, 0)));
   }

@@ -118,7 +118,7 @@ class View {
   Outcome write_piece(Sector to, std::span<const std::byte> data, Wait wait) REQUIRES_SHARED(gate_);
   /// Without data: zeros.
   Outcome hold(Extent range, std::span<const std::byte> data, Wait wait) REQUIRES_SHARED(gate_);
-  /// Zeroes the beginning of the range; how many sectors.
+  /// Zeroes the beginning of the range; how many sectors, none when it is to be asked again.
   Result<std::uint64_t> zero_piece(Extent range) REQUIRES_SHARED(gate_);
   /// What of the range is, or may be, not in the view's file yet.
   std::vector<Extent> held_in(Extent range) const EXCLUDES(held_mutex_);

@@ -23,9 +23,10 @@ std::error_code ViewFile::zero(std::uint64_t offset, std::uint64_t bytes) {
   if (const auto head = first * sector_bytes - offset; head > 0) {
     if (const auto error = write(offset, std::span(zeros).first(head))) return error;
   }
-  if (const auto error = view_.zero({Sector(first), last - first})) return error;
-  const std::uint64_t tail = end - last * sector_bytes;
-  return tail == 0 ? std::error_code() : write(last * sector_bytes, std::span(zeros).first(tail));
+  if (const auto tail = end - last * sector_bytes; tail > 0) {
+    if (const auto error = write(last * sector_bytes, std::span(zeros).first(tail))) return error;
+  }
+  return view_.zero({Sector(first), last - first});
 }
 
 std::uint64_t ViewFile::last_block() const {

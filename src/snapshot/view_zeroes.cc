@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/system_error.h"
+#include "snapshot/flusher.h"
 #include "snapshot/view.h"
 
 namespace dmsnap {
@@ -41,12 +42,14 @@ Result<std::uint64_t> View::zero_piece(Extent range) {
     if (const auto error = zero_settled(piece)) return failure(error);
     return piece.sectors;
   }
-  // As a write: after what is held already, before what comes later. Who holds much waits for waves like any writer.
   piece.sectors = std::min<std::uint64_t>(piece.sectors, largest_held_bytes / sector_bytes);
-  const Outcome outcome =
-      dependants_durable(piece) && !held_overlaps(piece) ? zero_settled(piece) : hold(piece, {}, Wait::yes);
-  if (*outcome) return failure(*outcome);
-  return piece.sectors;
+  // As a write: after what is held already, before what comes later.
+  const Outcome outcome = hold(piece, {}, Wait::no);
+  if (outcome && *outcome) return failure(*outcome);
+  if (outcome) return piece.sectors;
+  // No room to hold it. The next wave makes some, and copies what the dependants lack: after it nothing need be held.
+  if (const auto error = flusher_.flush_and_wait(*this)) return failure(error);
+  return 0;
 }
 
 std::vector<Extent> View::held_in(Extent range) const {

@@ -58,6 +58,30 @@ TEST_F(HeldWritesTest, a_new_buffer_holds_nothing) {
   EXPECT_EQ(not_held_, (std::vector<Extent>{{Sector(5), 4}}));
 }
 
+TEST_F(HeldWritesTest, zeros_replace_data_and_data_replaces_zeros_and_both_drain_apart) {
+  put(0, "abcdefgh");
+  held_.put_zeros({Sector(2), 8});
+  put(4, "x");
+  const std::string nul(1, '\0');
+  EXPECT_EQ(read(0, 11), "ab" + nul + nul + "x" + nul + nul + nul + nul + nul + ".");
+  held_.begin_drain();
+  EXPECT_EQ(draining(), (Pieces{{0, "ab"}, {2, "00"}, {4, "x"}, {5, "00000"}}));
+  held_.end_drain();
+  put(5, "yz");
+  held_.begin_drain();
+  EXPECT_EQ(draining(), (Pieces{{5, "yz"}})) << "a slot that is used again has forgotten its zeros";
+}
+
+TEST_F(HeldWritesTest, neighbouring_blocks_of_both_generations_are_told_as_one_and_cut) {
+  put(3, "a");
+  held_.begin_drain();
+  put(8, "b");
+  put(30, "c");
+  EXPECT_EQ(held_.blocks({Sector(0), 100}), (std::vector<Extent>{{Sector(0), 16}, {Sector(24), 8}}));
+  EXPECT_EQ(held_.blocks({Sector(5), 22}), (std::vector<Extent>{{Sector(5), 11}, {Sector(24), 3}}));
+  EXPECT_EQ(held_.blocks({Sector(16), 8}), std::vector<Extent>{});
+}
+
 TEST_F(HeldWritesTest, a_buffer_has_at_least_two_blocks) {
   EXPECT_EQ(HeldWrites(0).capacity_bytes(), 2 * block);
   EXPECT_EQ(HeldWrites(3 * block - 1).capacity_bytes(), 2 * block);
