@@ -12,6 +12,9 @@
 
 namespace dmsnap {
 
+/// What is known of a range: a hole reads as zeros for as long as nobody writes to it, data reads as anything.
+enum class Content { hole, data };
+
 /// A fixed-size array of sectors. Every method may be called from any thread at once.
 ///
 /// Spans are whole sectors. A range that does not lie on the device fails with EIO, and nothing of it
@@ -56,8 +59,18 @@ class BlockDevice {
   /// device that cannot does nothing.
   virtual void release(Extent) {}
 
-  /// Makes the range read as zeros, giving its space back where the device can.
+  /// Makes the range read as zeros, giving its space back where the device can. After a failure each sector of it is
+  /// old or zeros. Durable as a write is.
   [[nodiscard]] virtual std::error_code zero(Extent range);
+
+  /// How many sectors from the start of a range on the device are a hole, or are data. That all is data is always
+  /// right; a sector that is not being written is in one of the two. May take long with `data`: a file on a tmpfs is
+  /// looked through page by page.
+  virtual std::uint64_t leading(Content content, Extent range) const { return unknown(content, range); }
+  /// leading() of what nobody has looked at.
+  static constexpr std::uint64_t unknown(Content content, Extent range) {
+    return content == Content::data ? range.sectors : 0;
+  }
 
   /// Bytes that reserve() could still take on the storage below; the largest number when nothing limits it.
   virtual std::uint64_t available_bytes() const { return std::numeric_limits<std::uint64_t>::max(); }

@@ -39,6 +39,15 @@ class ExportedFile {
   [[nodiscard]] virtual std::error_code read(std::uint64_t offset, std::span<std::byte> to) = 0;
   [[nodiscard]] virtual std::error_code write(std::uint64_t offset, std::span<const std::byte> data) = 0;
 
+  /// Makes the range read as zeros, giving its space back where that can be done; acknowledged as a write is. May
+  /// block.
+  [[nodiscard]] virtual std::error_code zero(std::uint64_t offset, std::uint64_t bytes) = 0;
+
+  /// The first byte from `offset`, inside the file, on that may be no zero, and the first that is known to begin a run
+  /// of zeros; the end of the file when there is none. What is written meanwhile may be seen or not. May block.
+  [[nodiscard]] virtual Result<std::uint64_t> next_data(std::uint64_t offset) = 0;
+  [[nodiscard]] virtual Result<std::uint64_t> next_hole(std::uint64_t offset) = 0;
+
   /// Returns at once. `done` runs when every write that was answered before this call is on stable storage, with all
   /// that is needed to find it again; on the flush thread or on the caller's.
   virtual void flush(Completion done) = 0;

@@ -139,12 +139,30 @@ std::error_code FileDevice::zero(Extent range) {
   if (!lies_on_device(range.first, range.sectors * sector_bytes, size_bytes_ / sector_bytes)) {
     return errc(std::errc::io_error);
   }
+  if (range.sectors == 0) return {};
   const auto offset = static_cast<off_t>(range.first.value() * sector_bytes);
   const auto length = static_cast<off_t>(range.sectors * sector_bytes);
-  // On a block device a punched hole need not read as zeros everywhere; a zeroed range does.
-  const int mode = FALLOC_FL_KEEP_SIZE | (regular_ ? FALLOC_FL_PUNCH_HOLE : FALLOC_FL_ZERO_RANGE);
-  if (range.sectors == 0 || ::fallocate(fd_.get(), mode, offset, length) == 0) return {};
-  return errno == EOPNOTSUPP || errno == EINTR ? BlockDevice::zero(range) : last_error();
+  // A block device punches only where zeros are read afterwards; one with larger sectors refuses a part of one: EINVAL.
+  for (const int mode : {FALLOC_FL_PUNCH_HOLE, FALLOC_FL_ZERO_RANGE}) {
+    int outcome = 0;
+    do {
+      outcome = ::fallocate(fd_.get(), FALLOC_FL_KEEP_SIZE | mode, offset, length);
+    } while (outcome != 0 && errno == EINTR);
+    if (outcome == 0) return {};
+    if (errno != EOPNOTSUPP && errno != ENOSYS && errno != EINVAL) return last_error();
+  }
+  return BlockDevice::zero(range);
+}
+
+std::uint64_t FileDevice::leading(Content content, Extent range) const {
+  if (!regular_) return unknown(content, range);
+  // Nobody uses the descriptor's position.
+  const auto first = static_cast<off_t>(range.first.value() * sector_bytes);
+  const off_t found = ::lseek(fd_.get(), first, content == Content::hole ? SEEK_DATA : SEEK_HOLE);
+  if (found < 0) return content == Content::data || errno == ENXIO ? range.sectors : 0;
+  // A sector that is data in part is data.
+  const std::uint64_t bytes = found > first ? static_cast<std::uint64_t>(found - first) : 0;
+  return std::min(range.sectors, (bytes + (content == Content::data ? sector_bytes - 1 : 0)) / sector_bytes);
 }
 
 std::uint64_t FileDevice::available_bytes() const {

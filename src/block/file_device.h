@@ -35,6 +35,7 @@ class FileDevice final : public BlockDevice {
   std::error_code reserve(Extent range) override;
   void release(Extent range) override;
   std::error_code zero(Extent range) override;
+  std::uint64_t leading(Content content, Extent range) const override;
   std::uint64_t available_bytes() const override;
   std::uint64_t allocated_bytes() const override;
 

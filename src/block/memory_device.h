@@ -17,6 +17,8 @@ class MemoryDevice final : public BlockDevice {
   std::error_code read(Sector from, std::span<std::byte> to) override;
   std::error_code write(Sector to, std::span<const std::byte> data) override;
   std::error_code flush() override { return {}; }
+  /// What is zeros is a hole.
+  std::uint64_t leading(Content content, Extent range) const override;
 
  private:
   mutable Mutex mutex_;

@@ -82,13 +82,25 @@ void Operations::fsync(Reply reply, fuse_ino_t /*inode*/, int /*data_only*/, fus
   HandleTable::at(*file).sync(std::move(reply));
 }
 
-void Operations::fallocate(Reply reply, fuse_ino_t /*inode*/, int mode, off_t /*offset*/, off_t /*length*/,
-                           fuse_file_info* /*file*/) {
+void Operations::fallocate(Reply reply, fuse_ino_t inode, int mode, off_t offset, off_t length, fuse_file_info* file) {
   // Room is not taken ahead here. For "not supported" glibc's posix_fallocate writes to every block instead, which
   // would copy the whole image into each snapshot.
   if (mode == 0) return std::move(reply).error(std::errc::invalid_argument);
-  // Never success without zeros: a loop device promises them to its filesystem. Refused so, it writes them itself.
-  std::move(reply).error(std::errc::operation_not_supported);
+  const bool zeroes = (mode & ~FALLOC_FL_KEEP_SIZE) == FALLOC_FL_ZERO_RANGE;
+  if (!zeroes && mode != (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE)) {
+    return std::move(reply).error(std::errc::operation_not_supported);
+  }
+  if ((mode & FALLOC_FL_KEEP_SIZE) == 0) {
+    const auto node = files_.node(inode);
+    if (!node) return std::move(reply).error(node.error());
+    if (offset + length > files_.attributes(*node).st_size) return std::move(reply).error(std::errc::file_too_large);
+  }
+  HandleTable::at(*file).zero(std::move(reply), static_cast<std::uint64_t>(offset), static_cast<std::uint64_t>(length));
+}
+
+void Operations::lseek(Reply reply, fuse_ino_t /*inode*/, off_t offset, int whence, fuse_file_info* file) {
+  if (offset < 0) return std::move(reply).error(std::errc::no_such_device_or_address);
+  HandleTable::at(*file).seek(std::move(reply), static_cast<std::uint64_t>(offset), whence);
 }
 
 void Operations::release(Reply reply, fuse_ino_t /*inode*/, fuse_file_info* file) {

@@ -10,6 +10,14 @@ void Handle::write(Reply reply, std::span<const std::byte> /*data*/, std::uint64
   std::move(reply).error(std::errc::bad_file_descriptor);
 }
 
+void Handle::zero(Reply reply, std::uint64_t /*offset*/, std::uint64_t /*bytes*/) {
+  std::move(reply).error(std::errc::operation_not_supported);
+}
+
+void Handle::seek(Reply reply, std::uint64_t /*offset*/, int /*whence*/) {
+  std::move(reply).error(std::errc::invalid_argument);
+}
+
 void Handle::sync(Reply reply) {
   std::move(reply).done();
 }

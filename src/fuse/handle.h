@@ -26,6 +26,9 @@ class Handle {
   /// Of a folder: its entries.
   virtual void read(Reply reply, std::size_t size, std::uint64_t offset) = 0;
   virtual void write(Reply reply, std::span<const std::byte> data, std::uint64_t offset);
+  /// Zeroes a range, and goes to where data or a hole begins: not supported where there is nothing of the kind.
+  virtual void zero(Reply reply, std::uint64_t offset, std::uint64_t bytes);
+  virtual void seek(Reply reply, std::uint64_t offset, int whence);
   /// Success where there is nothing to make durable.
   virtual void sync(Reply reply);
 };

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "fuse/image_handle.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <cstdlib>
 #include <new>
@@ -70,6 +72,25 @@ void ImageHandle::write(Reply reply, std::span<const std::byte> data, std::uint6
   if (const auto outcome = file_->try_write(offset, data)) return answer_write(std::move(reply), *outcome, data);
   do_what_may_wait([file = file_, reply = std::move(reply), offset, data]() mutable {
     answer_write(std::move(reply), file->write(offset, data), data);
+  });
+}
+
+void ImageHandle::zero(Reply reply, std::uint64_t offset, std::uint64_t bytes) {
+  const std::uint64_t end = file_->size();
+  bytes = std::min(bytes, end - std::min(offset, end));
+  if (bytes == 0) return std::move(reply).done();
+  do_what_may_wait([file = file_, reply = std::move(reply), offset, bytes]() mutable {
+    std::move(reply).error(file->zero(offset, bytes));
+  });
+}
+
+void ImageHandle::seek(Reply reply, std::uint64_t offset, int whence) {
+  if (whence != SEEK_DATA && whence != SEEK_HOLE) return std::move(reply).error(std::errc::invalid_argument);
+  if (offset >= file_->size()) return std::move(reply).error(std::errc::no_such_device_or_address);
+  do_what_may_wait([file = file_, reply = std::move(reply), offset, whence]() mutable {
+    const auto found = whence == SEEK_DATA ? file->next_data(offset) : file->next_hole(offset);
+    if (!found) return std::move(reply).error(found.error());
+    std::move(reply).position(*found);
   });
 }
 

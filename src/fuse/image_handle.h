@@ -20,6 +20,10 @@ class ImageHandle final : public Handle {
   void read(Reply reply, std::size_t size, std::uint64_t offset) override;
   /// EFBIG when the range ends behind the file: nothing is written then.
   void write(Reply reply, std::span<const std::byte> data, std::uint64_t offset) override;
+  /// Cut at the end of the file.
+  void zero(Reply reply, std::uint64_t offset, std::uint64_t bytes) override;
+  /// SEEK_DATA, SEEK_HOLE; ENXIO at the end of the file and behind it.
+  void seek(Reply reply, std::uint64_t offset, int whence) override;
   /// Answered by whatever thread finishes the flush.
   void sync(Reply reply) override;
 

@@ -54,6 +54,7 @@ fuse_lowlevel_ops Operations::table() {
   ops.flush = Entry<&Operations::flush>::call;
   ops.fsync = Entry<&Operations::fsync>::call;
   ops.fallocate = Entry<&Operations::fallocate>::call;
+  ops.lseek = Entry<&Operations::lseek>::call;
   ops.release = Entry<&Operations::release>::call;
   ops.opendir = Entry<&Operations::opendir>::call;
   ops.readdir = Entry<&Operations::read>::call;

@@ -18,7 +18,7 @@ namespace dmsnap {
 /// The requests of the kernel, each with the answer it must get. Any method, from any thread, at once. Files are made
 /// and removed by what the tree does; whatever it does not offer is refused with an errno that says so, and nothing
 /// has changed then. Requests that are not here are answered with ENOSYS by libfuse, and the kernel does them itself
-/// from then on (lseek, copy_file_range, locks) or refuses them (extended attributes).
+/// from then on (copy_file_range, locks) or refuses them (extended attributes).
 class Operations {
  public:
   /// `mountpoint` is for messages.
@@ -47,6 +47,7 @@ class Operations {
   void flush(Reply reply, fuse_ino_t inode, fuse_file_info* file);
   void fsync(Reply reply, fuse_ino_t inode, int data_only, fuse_file_info* file);
   void fallocate(Reply reply, fuse_ino_t inode, int mode, off_t offset, off_t length, fuse_file_info* file);
+  void lseek(Reply reply, fuse_ino_t inode, off_t offset, int whence, fuse_file_info* file);
   void opendir(Reply reply, fuse_ino_t inode, fuse_file_info* file);
   void release(Reply reply, fuse_ino_t inode, fuse_file_info* file);
 

@@ -3,6 +3,7 @@
 
 #include <cerrno>
 #include <cstddef>
+#include <cstdint>
 #include <span>
 #include <system_error>
 #include <utility>
@@ -33,6 +34,7 @@ class Reply {
     fuse_reply_buf(take(), reinterpret_cast<const char*>(d.data()), d.size());
   }
   void written(std::size_t bytes) && { fuse_reply_write(take(), bytes); }
+  void position(std::uint64_t offset) && { fuse_reply_lseek(take(), static_cast<off_t>(offset)); }
   void entry(const fuse_entry_param& e) && { fuse_reply_entry(take(), &e); }
   void attributes(const struct stat& s, double timeout_seconds) && { fuse_reply_attr(take(), &s, timeout_seconds); }
   void filesystem(const struct statvfs& s) && { fuse_reply_statfs(take(), &s); }

@@ -39,17 +39,34 @@ HeldWrites::Slot& HeldWrites::take_slot() {
   free_.pop_back();
   ++used_slots_;
   slot.filled = 0;
+  slot.zeros = 0;
   return slot;
+}
+
+HeldWrites::Slot& HeldWrites::open_slot(std::uint64_t block) {
+  const auto [entry, added] = open_.try_emplace(block, nullptr);
+  if (added) entry->second = &take_slot();
+  return *entry->second;
 }
 
 void HeldWrites::put(Sector to, std::span<const std::byte> data) {
   const Extent range{to, data.size() / sector_bytes};
   for_each_block(range, [&](std::uint64_t block, std::uint64_t inside, std::uint64_t count, std::uint64_t done) {
-    const auto [entry, added] = open_.try_emplace(block, nullptr);
-    if (added) entry->second = &take_slot();
-    Slot& slot = *entry->second;
+    Slot& slot = open_slot(block);
     std::memcpy(slot.bytes.get() + inside * sector_bytes, data.data() + done * sector_bytes, count * sector_bytes);
-    slot.filled = static_cast<std::uint8_t>(slot.filled | (((1U << count) - 1) << inside));
+    const unsigned bits = ((1U << count) - 1) << inside;
+    slot.filled = static_cast<std::uint8_t>(slot.filled | bits);
+    slot.zeros = static_cast<std::uint8_t>(slot.zeros & ~bits);
+  });
+}
+
+void HeldWrites::put_zeros(Extent range) {
+  for_each_block(range, [&](std::uint64_t block, std::uint64_t inside, std::uint64_t count, auto) {
+    Slot& slot = open_slot(block);
+    std::memset(slot.bytes.get() + inside * sector_bytes, 0, count * sector_bytes);
+    const unsigned bits = ((1U << count) - 1) << inside;
+    slot.filled = static_cast<std::uint8_t>(slot.filled | bits);
+    slot.zeros = static_cast<std::uint8_t>(slot.zeros | bits);
   });
 }
 
@@ -59,6 +76,28 @@ bool HeldWrites::overlaps(Extent range) const {
     found = found || open_.contains(block) || draining_.contains(block);
   });
   return found;
+}
+
+std::vector<Extent> HeldWrites::blocks(Extent range) const {
+  std::vector<std::uint64_t> held;
+  for (const Generation* generation : {&open_, &draining_}) {
+    for (const auto& [block, slot] : *generation) {
+      const Sector first(block * block_sectors);
+      if (first < range.end() && range.first < first + block_sectors) held.push_back(block);
+    }
+  }
+  std::ranges::sort(held);
+  std::vector<Extent> extents;
+  for (const std::uint64_t block : held) {
+    const Sector first = std::max(Sector(block * block_sectors), range.first);
+    const Sector end = std::min(Sector((block + 1) * block_sectors), range.end());
+    if (!extents.empty() && extents.back().end() >= first) {
+      extents.back().sectors = end - extents.back().first;
+    } else {
+      extents.push_back({first, end - first});
+    }
+  }
+  return extents;
 }
 
 void HeldWrites::read(Sector from, std::span<std::byte> to, std::vector<Extent>& not_held) const {
@@ -87,22 +126,28 @@ void HeldWrites::begin_drain() {
   std::swap(open_, draining_);
 }
 
-void HeldWrites::for_each_draining(const std::function<void(Sector, std::span<const std::byte>)>& each) const {
+void HeldWrites::for_each_draining(const std::function<void(Extent, std::span<const std::byte>)>& each) const {
   constexpr std::size_t piece_bytes = 1 << 20;
   std::vector<std::pair<std::uint64_t, const Slot*>> blocks(draining_.begin(), draining_.end());
   std::ranges::sort(blocks);
+  Extent extent;
+  bool zeros = false;
   std::vector<std::byte> piece;
-  Sector start;
   const auto hand_over = [&] {
-    if (!piece.empty()) each(start, piece);
+    if (extent.sectors > 0) each(extent, piece);
+    extent.sectors = 0;
     piece.clear();
   };
   for (const auto& [block, slot] : blocks) {
     for (std::uint64_t i = 0; i < block_sectors; ++i) {
       if (!(slot->filled >> i & 1)) continue;
       const Sector sector(block * block_sectors + i);
-      if (sector != start + piece.size() / sector_bytes || piece.size() >= piece_bytes) hand_over();
-      if (piece.empty()) start = sector;
+      const bool zero = (slot->zeros >> i & 1) != 0;
+      if (sector != extent.end() || zero != zeros || piece.size() >= piece_bytes) hand_over();
+      if (extent.sectors == 0) extent.first = sector;
+      ++extent.sectors;
+      zeros = zero;
+      if (zero) continue;
       const std::byte* bytes = slot->bytes.get() + i * sector_bytes;
       piece.insert(piece.end(), bytes, bytes + sector_bytes);
     }

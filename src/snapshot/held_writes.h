@@ -35,8 +35,12 @@ class HeldWrites {
   bool has_room(Extent range) const;
   /// Keeps `data` for the sectors from `to`; has_room() holds.
   void put(Sector to, std::span<const std::byte> data);
+  /// Keeps that the range is to be zeros, which for_each_draining() tells apart from data; has_room() holds.
+  void put_zeros(Extent range);
 
   bool overlaps(Extent range) const;
+  /// The blocks of the range that are held at least in part, ascending, neighbours as one piece, cut to the range.
+  std::vector<Extent> blocks(Extent range) const;
 
   /// Copies what is held of the range into `to`, and lists the pieces that are not.
   void read(Sector from, std::span<std::byte> to, std::vector<Extent>& not_held) const;
@@ -44,8 +48,9 @@ class HeldWrites {
   /// Closes the open generation; the one before has been drained.
   void begin_drain();
   bool draining() const { return !draining_.empty(); }
-  /// Calls `each` with what is draining, ascending, consecutive sectors as one piece of at most 1 MiB.
-  void for_each_draining(const std::function<void(Sector, std::span<const std::byte>)>& each) const;
+  /// Calls `each` with what is draining, ascending, consecutive sectors as one piece: of data at most 1 MiB, of what is
+  /// to be zeros all, without data.
+  void for_each_draining(const std::function<void(Extent, std::span<const std::byte>)>& each) const;
   void end_drain();
 
  private:
@@ -55,10 +60,12 @@ class HeldWrites {
   struct Slot {
     std::unique_ptr<std::byte[]> bytes;
     std::uint8_t filled = 0;  // one bit for each sector
+    std::uint8_t zeros = 0;   // of those: by put_zeros(), not by put()
   };
   using Generation = absl::flat_hash_map<std::uint64_t, Slot*>;  // by block number
 
   Slot& take_slot();
+  Slot& open_slot(std::uint64_t block);
   template <class Visit>
   static void for_each_block(Extent range, Visit visit);
 

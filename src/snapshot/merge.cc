@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <shared_mutex>
 #include <utility>
 
 #include "snapshot/flusher.h"
@@ -36,11 +35,7 @@ Merge::Merge(Origin& origin, std::shared_ptr<Snapshot> snapshot, Flusher& flushe
       largest_batch_(std::max<std::uint64_t>(options.batch_bytes / snapshot_->chunk_bytes(), 1)),
       next_batch_(std::clamp<std::uint64_t>(first_batch_bytes / snapshot_->chunk_bytes(), 1, largest_batch_)) {}
 
-Outcome Merge::write(Sector to, std::span<const std::byte> data, Wait wait,
-                     std::uint64_t& written) NO_THREAD_SAFETY_ANALYSIS {
-  const Extent range{to, data.size() / sector_bytes};
-  written = 0;
-  std::shared_lock lock(in_hand_mutex_, std::defer_lock);
+std::optional<std::uint64_t> Merge::enter(Extent range, Wait wait, Entered& lock) NO_THREAD_SAFETY_ANALYSIS {
   if (wait == Wait::yes) {
     lock.lock();
     in_hand_changed_.wait(lock, [&] { return !in_hand(range); });
@@ -48,9 +43,27 @@ Outcome Merge::write(Sector to, std::span<const std::byte> data, Wait wait,
     return std::nullopt;
   }
   const auto still = snapshot_->alike(range);
-  if (!still.copied) return std::error_code();
-  written = still.sectors;
+  return still.copied ? still.sectors : 0;
+}
+
+Outcome Merge::write(Sector to, std::span<const std::byte> data, Wait wait, std::uint64_t& written) {
+  Entered lock(in_hand_mutex_, std::defer_lock);
+  const auto still = enter({to, data.size() / sector_bytes}, wait, lock);
+  if (!still) return std::nullopt;
+  written = *still;
   return snapshot_->write_copied(to, data.first(written * sector_bytes));
+}
+
+Result<std::uint64_t> Merge::zero(Extent range) {
+  Entered lock(in_hand_mutex_, std::defer_lock);
+  const std::uint64_t still = *enter(range, Wait::yes, lock);
+  if (const auto error = snapshot_->zero_copied({range.first, still})) return failure(error);
+  return still;
+}
+
+Result<std::uint64_t> Merge::leading(Content content, Extent range) {
+  unsigned steps = most_steps;
+  return snapshot_->leading_settled(content, range, steps);
 }
 
 bool Merge::in_hand(Extent range) const {

@@ -6,6 +6,8 @@
 #include <condition_variable>
 #include <cstdint>
 #include <memory>
+#include <optional>
+#include <shared_mutex>
 #include <span>
 #include <system_error>
 #include <vector>
@@ -30,8 +32,8 @@ class Origin;
 /// cleared its copy is what counts, then the origin's device does; a crash at any instant leaves a merge that goes on
 /// where it was, here or in a kernel.
 ///
-/// read(), write(), alike() and note_use() are for the origin (Origin::begin_merge), on any thread; step() is for one
-/// thread.
+/// read(), write(), zero(), leading(), alike() and note_use() are for the origin (Origin::begin_merge), on any thread;
+/// step() is for one thread.
 class Merge {
  public:
   struct Options {
@@ -53,7 +55,12 @@ class Merge {
   /// To a range that has exceptions, as alike() says. Waits while some of it is copied back. `written`: how many
   /// sectors were; none when there is no exception any more.
   [[nodiscard]] Outcome write(Sector to, std::span<const std::byte> data, Wait wait, std::uint64_t& written);
-  /// Returns once every completed write() is on stable storage.
+  /// Makes zeros of the beginning of a range that has exceptions; how many sectors, none when there is no exception any
+  /// more. Waits as write() does.
+  [[nodiscard]] Result<std::uint64_t> zero(Extent range);
+  /// View::leading() for a range that has exceptions.
+  [[nodiscard]] Result<std::uint64_t> leading(Content content, Extent range);
+  /// Returns once every completed write() and zero() is on stable storage.
   [[nodiscard]] std::error_code sync() { return snapshot_->flush_cow(); }
 
   /// Copies the next batch back, of at most `at_most_bytes` (and at least a chunk): the other snapshots get durable
@@ -73,6 +80,10 @@ class Merge {
   std::uint64_t left_bytes() const { return snapshot_->exception_bytes(); }
 
  private:
+  using Entered = std::shared_lock<SharedMutex>;
+  /// Nothing of the range is in hand for as long as the lock is held; how much of it still has exceptions. Nothing: it
+  /// would have to wait.
+  std::optional<std::uint64_t> enter(Extent range, Wait wait, Entered& lock);
   std::error_code keep_for_others(std::span<const Extent> extents);
   std::error_code copy_back(std::span<const ExceptionRun> runs);
   void set_in_hand(std::vector<Extent> extents) EXCLUDES(in_hand_mutex_);

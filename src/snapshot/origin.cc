@@ -58,6 +58,29 @@ Outcome Origin::write_inside_gate(Sector to, std::span<const std::byte> data, Wa
   return std::error_code();
 }
 
+Result<std::uint64_t> Origin::zero_piece(Extent range) {
+  const auto merge = this->merge();
+  if (!merge) return View::zero_piece(range);
+  merge->note_use();
+  const auto alike = merge->alike(range);
+  const Extent piece{range.first, alike.sectors};
+  return alike.copied ? merge->zero(piece) : View::zero_piece(piece);
+}
+
+Result<std::uint64_t> Origin::leading(Content content, Extent range) {
+  const auto merge = this->merge();
+  if (!merge) return View::leading(content, range);
+  for (std::uint64_t leading = 0; leading < range.sectors;) {
+    const auto alike = merge->alike({range.first + leading, range.sectors - leading});
+    const Extent piece{range.first + leading, alike.sectors};
+    const auto same = alike.copied ? merge->leading(content, piece) : View::leading(content, piece);
+    if (!same) return same;
+    leading += *same;
+    if (*same < piece.sectors) return leading;
+  }
+  return range.sectors;
+}
+
 std::error_code Origin::sync() {
   const auto merge = this->merge();
   if (const auto error = device_.flush()) return error;

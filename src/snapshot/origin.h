@@ -27,9 +27,17 @@ class Origin final : public View {
     return wait == Wait::no ? device_.try_read(from, to) : device_.read(from, to);
   }
   Outcome write_settled(Sector to, std::span<const std::byte> data, Wait) override { return device_.write(to, data); }
+  std::error_code zero_settled(Extent range) override { return device_.zero(range); }
+  Result<std::uint64_t> leading_settled(Content content, Extent range, unsigned& steps) override {
+    if (steps == 0) return BlockDevice::unknown(content, range);
+    --steps;
+    return device_.leading(content, range);
+  }
+  Result<std::uint64_t> leading(Content content, Extent range) override;
   void read_ahead(Extent range) override { device_.read_ahead(range); }
-  std::error_code expect_write(Extent) override { return {}; }
+  std::error_code expect_write(Extent, Content) override { return {}; }
   std::error_code write_held(Sector to, std::span<const std::byte> data) override { return device_.write(to, data); }
+  std::error_code zero_held(Extent range) override { return device_.zero(range); }
   std::error_code sync() override;
   BlockDevice& device() { return device_; }
 
@@ -41,6 +49,7 @@ class Origin final : public View {
 
  private:
   Outcome write_inside_gate(Sector to, std::span<const std::byte> data, Wait wait) override REQUIRES_SHARED(gate_);
+  Result<std::uint64_t> zero_piece(Extent range) override REQUIRES_SHARED(gate_);
   /// Null without one.
   std::shared_ptr<Merge> merge() const EXCLUDES(merge_mutex_);
 

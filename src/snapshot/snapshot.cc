@@ -102,12 +102,16 @@ Outcome Snapshot::write_settled(Sector to, std::span<const std::byte> data, Wait
   return write_as(Use::write, to, data, wait);
 }
 
+bool Snapshot::no_room(std::error_code error) {
+  return error == Error::store_full || error == Error::disk_full;
+}
+
 /// One that has overflowed since took the room for this before.
 std::error_code Snapshot::write_held(Sector to, std::span<const std::byte> data) {
   return *write_as(Use::keep, to, data, Wait::yes);
 }
 
-std::error_code Snapshot::expect_write(Extent range) {
+std::error_code Snapshot::expect_write(Extent range, Content content) {
   if (!options_.writable) return errc(std::errc::read_only_file_system);
   std::error_code why;
   {
@@ -115,7 +119,8 @@ std::error_code Snapshot::expect_write(Extent range) {
     if (const auto error = unusable(Use::write)) return error;
     why = take_room(range);
   }
-  return why ? no_room_for_writer(why) : why;
+  if (why) return content == Content::hole ? errc(std::errc::no_space_on_device) : no_room_for_writer(why);
+  return content == Content::hole ? std::error_code() : reserve_copies(range);
 }
 
 Outcome Snapshot::write_as(Use use, Sector to, std::span<const std::byte> data, Wait wait) {
@@ -126,6 +131,7 @@ Outcome Snapshot::write_as(Use use, Sector to, std::span<const std::byte> data, 
     const auto part = data.first(found->sectors * sector_bytes);
     std::uint64_t written = found->sectors;
     const Outcome outcome = found->copy ? cow_.write(*found->copy, part) : write_new(use, to, part, wait, written);
+    if (outcome && no_room(*outcome)) return no_room_for_writer(*outcome);
     if (!outcome || *outcome) return outcome;
     cow_dirty_.store(true, std::memory_order_release);
     to += written;
@@ -139,8 +145,7 @@ Outcome Snapshot::write_new(Use use, Sector to, std::span<const std::byte> data,
   const ChunkGeometry g = geometry();
   const Extent range{to, data.size() / sector_bytes};
   const Chunk first = g.chunk_of(to);
-  const std::uint64_t chunks =
-      std::min(g.chunk_end(range) - first, std::max<std::uint64_t>(copy_bytes / g.chunk_bytes(), 1));
+  const std::uint64_t chunks = std::min(g.chunk_end(range) - first, most_claimed());
   const Extent region = extent_of(first, chunks);
   const bool whole = region.first == to && region.end() <= range.end();
   const std::shared_ptr<View> base = shared_base();
@@ -156,7 +161,6 @@ Outcome Snapshot::write_new(Use use, Sector to, std::span<const std::byte> data,
   }
   CowRun claimed;
   const Outcome outcome = claim(first, chunks, use, base.get(), wait, claimed);
-  if (outcome && (*outcome == Error::store_full || *outcome == Error::disk_full)) return no_room_for_writer(*outcome);
   if (!outcome || *outcome || claimed.length == 0) return outcome;
 
   const Extent taken = extent_of(first, claimed.length);

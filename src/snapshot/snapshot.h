@@ -48,8 +48,11 @@ class Snapshot final : public View {
   Outcome read_settled(Sector from, std::span<std::byte> to, Wait wait) override;
   Outcome write_settled(Sector to, std::span<const std::byte> data, Wait wait) override;
   std::error_code unreadable() const override EXCLUDES(mutex_);
-  std::error_code expect_write(Extent range) override;
+  std::error_code zero_settled(Extent range) override;
+  Result<std::uint64_t> leading_settled(Content content, Extent range, unsigned& steps) override;
+  std::error_code expect_write(Extent range, Content content) override;
   std::error_code write_held(Sector to, std::span<const std::byte> data) override;
+  std::error_code zero_held(Extent range) override;
   std::error_code sync() override;
   View* base() const override { return shared_base().get(); }
   std::shared_ptr<View> shared_base() const EXCLUDES(mutex_);
@@ -89,6 +92,8 @@ class Snapshot final : public View {
   /// Writes to a range that has exceptions, which nobody removes meanwhile, also when the snapshot itself is read-only
   /// or has overflowed.
   [[nodiscard]] std::error_code write_copied(Sector to, std::span<const std::byte> data);
+  /// Makes zeros of such a range.
+  [[nodiscard]] std::error_code zero_copied(Extent range);
   /// ExceptionStore::prepare_merge().
   Result<std::vector<ExceptionRun>> newest_runs(std::uint64_t at_most);
   /// Puts the copies of the runs on `device`, where the origin is.
@@ -149,6 +154,10 @@ class Snapshot final : public View {
   ChunkGeometry geometry() const { return store_.geometry(); }
   /// The end of the chunks that the range touches inside the view.
   Chunk end_of(Extent range) const;
+  /// The end of those that end in the range; the last chunk of the view ends where the view does.
+  Chunk end_of_whole(Extent range) const;
+  /// Chunks that are claimed at once.
+  std::uint64_t most_claimed() const { return std::max<std::uint64_t>(copy_bytes / geometry().chunk_bytes(), 1); }
   Result<Lookup> look_up(Sector from, std::uint64_t sectors, Use use) const EXCLUDES(mutex_);
   std::error_code unusable(Use use) const REQUIRES_SHARED(mutex_);
   /// Whether what was read from `base` is the snapshot's: it falls through to it still.
@@ -156,7 +165,18 @@ class Snapshot final : public View {
 
   Outcome write_as(Use use, Sector to, std::span<const std::byte> data, Wait wait);
 
+  /// As write_as() of zeros, but without room it changes no state: no space on device.
+  std::error_code zero_as(Use use, Extent range);
+  /// Zeroes the beginning of a range without exceptions; how many sectors, none when one has come up meanwhile.
+  Result<std::uint64_t> zero_gap(Use use, Extent gap, View& base);
+  /// Exceptions for the whole chunks at the beginning of a gap whose copies are zeros, as holes where the COW device
+  /// has such.
+  Result<std::uint64_t> zero_chunks(Use use, Chunk first, std::uint64_t chunks, const View& base);
+  /// Takes the blocks again that zeroing has given back.
+  std::error_code reserve_copies(Extent range);
+
   /// Writes to chunks that have no exception; `written` tells how many sectors, none when one has come up meanwhile.
+  /// Error::store_full, Error::disk_full: there is no room.
   Outcome write_new(Use use, Sector to, std::span<const std::byte> data, Wait wait, std::uint64_t& written);
   /// Reads from `base` what `data` leaves of the region, into their places in `assembled`.
   static Outcome read_edges(View& base, Extent region, Extent data, std::span<std::byte> assembled, Wait wait);
@@ -199,6 +219,11 @@ class Snapshot final : public View {
   };
   /// Together at most copy_bytes, ascending on the COW device.
   std::error_code copy_pieces_back(std::span<const Piece> pieces, BlockDevice& device);
+  /// How many sectors from the start of some chunks' extent need not be copied, since they are a hole; if none, how
+  /// many there are until the next that need not.
+  Result<std::uint64_t> leading_hole(View& from, Extent chunks) const;
+  Result<std::uint64_t> until_hole(View& from, Extent chunks) const;
+  static bool no_room(std::error_code error);
   std::error_code no_room_for_writer(std::error_code why);
 
   BlockDevice& cow_;

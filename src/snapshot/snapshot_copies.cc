@@ -1,12 +1,72 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // How a snapshot keeps what its base is about to overwrite (snapshot.h).
 #include <algorithm>
+#include <utility>
 #include <vector>
 
 #include "dmsnap/error.h"
 #include "snapshot/snapshot.h"
 
 namespace dmsnap {
+
+namespace {
+
+/// Holes are looked for at each of these.
+constexpr std::uint64_t look_each_sectors = (64 << 10) / sector_bytes;
+
+/// What follows each other in a COW device is written as one piece of at most 1 MiB, and zeroed as one.
+class CopyTarget {
+ public:
+  explicit CopyTarget(BlockDevice& cow) : cow_(cow) {}
+
+  std::error_code copy(View& from, Extent data, Sector to) {
+    while (data.sectors > 0) {
+      if (filled_ == buffer().size() || (filled_ > 0 && to != to_ + filled_ / sector_bytes)) {
+        if (const auto error = write()) return error;
+      }
+      if (filled_ == 0) to_ = to;
+      const std::uint64_t sectors = std::min<std::uint64_t>(data.sectors, (buffer().size() - filled_) / sector_bytes);
+      const auto bytes = std::span(buffer()).subspan(filled_, sectors * sector_bytes);
+      if (const Outcome error = from.read_settled(data.first, bytes, Wait::yes); *error) return *error;
+      filled_ += bytes.size();
+      to += sectors;
+      data = {data.first + sectors, data.sectors - sectors};
+    }
+    return {};
+  }
+
+  std::error_code zero(Extent range) {
+    if (zeros_.sectors == 0 || zeros_.end() != range.first) {
+      const std::error_code error = zero_before();
+      zeros_ = range;
+      return error;
+    }
+    zeros_.sectors += range.sectors;
+    return {};
+  }
+
+  std::error_code finish() {
+    const std::error_code error = zero_before();
+    return error ? error : write();
+  }
+
+ private:
+  static std::vector<std::byte>& buffer() {
+    static thread_local std::vector<std::byte> bytes(1 << 20);
+    return bytes;
+  }
+  std::error_code zero_before() { return zeros_.sectors == 0 ? std::error_code() : cow_.zero(zeros_); }
+  std::error_code write() {
+    return filled_ == 0 ? std::error_code() : cow_.write(to_, std::span(buffer()).first(std::exchange(filled_, 0)));
+  }
+
+  BlockDevice& cow_;
+  Sector to_;
+  std::size_t filled_ = 0;
+  Extent zeros_;  // not zeroed yet
+};
+
+}  // namespace
 
 bool Snapshot::has_durably(Extent range) const {
   const ChunkGeometry g = geometry();
@@ -79,7 +139,7 @@ std::vector<Extent> Snapshot::expected_extents() const {
 
 /// All under one lock, so their COW chunks follow each other, but for areas between them.
 std::error_code Snapshot::claim_expected(std::vector<Region>& claimed) {
-  std::uint64_t left = std::max<std::uint64_t>(copy_bytes / geometry().chunk_bytes(), 1);
+  std::uint64_t left = most_claimed();
   WriteLock lock(mutex_);
   while (left > 0 && !expected_.empty()) {
     const Chunk first(*expected_.begin());
@@ -112,28 +172,48 @@ std::uint64_t Snapshot::expected_run(std::uint64_t at_most) const {
   return length;
 }
 
-/// What follows each other in the COW device is written as one piece of at most copy_bytes.
+Result<std::uint64_t> Snapshot::leading_hole(View& from, Extent chunks) const {
+  unsigned steps = most_steps;
+  const auto holes = from.leading_settled(Content::hole, chunks, steps);
+  if (!holes || *holes == chunks.sectors) return holes;
+  return *holes - *holes % std::min<std::uint64_t>(geometry().chunk_sectors(), look_each_sectors);
+}
+
+/// A look at each 64 KiB: to ask where the data ends can take long (BlockDevice::leading).
+Result<std::uint64_t> Snapshot::until_hole(View& from, Extent chunks) const {
+  std::uint64_t data = look_each_sectors;
+  for (; data < chunks.sectors; data += look_each_sectors) {
+    const auto hole = leading_hole(from, {chunks.first + data, chunks.sectors - data});
+    if (!hole) return hole;
+    if (*hole > 0) return data;
+  }
+  return chunks.sectors;
+}
+
+/// What is a hole stays one.
 std::error_code Snapshot::copy_regions(View& from, std::span<const Region> regions) {
-  static thread_local std::vector<std::byte> buffer(copy_bytes);
-  Sector to{};
-  std::size_t filled = 0;
+  CopyTarget target(cow_);
   for (const Region& region : regions) {
     Extent left = extent_of(region.first, region.copies.length);
     for (Sector at = geometry().first_sector(region.copies.first); left.sectors > 0;) {
-      if (filled == buffer.size() || (filled > 0 && at != to + filled / sector_bytes)) {
-        if (const auto error = cow_.write(to, std::span(buffer).first(filled))) return error;
-        filled = 0;
+      const auto hole = leading_hole(from, left);
+      if (!hole) return hole.error();
+      std::uint64_t sectors = *hole;
+      std::error_code error;
+      if (sectors > 0) {
+        error = target.zero({at, sectors});
+      } else {
+        const auto data = until_hole(from, left);
+        if (!data) return data.error();
+        sectors = *data;
+        error = target.copy(from, {left.first, sectors}, at);
       }
-      if (filled == 0) to = at;
-      const std::uint64_t sectors = std::min<std::uint64_t>(left.sectors, (buffer.size() - filled) / sector_bytes);
-      const auto bytes = std::span(buffer).subspan(filled, sectors * sector_bytes);
-      if (const Outcome error = from.read_settled(left.first, bytes, Wait::yes); *error) return *error;
-      filled += bytes.size();
+      if (error) return error;
       at += sectors;
       left = {left.first + sectors, left.sectors - sectors};
     }
   }
-  return cow_.write(to, std::span(buffer).first(filled));
+  return target.finish();
 }
 
 }  // namespace dmsnap

@@ -34,6 +34,17 @@ std::error_code Snapshot::write_copied(Sector to, std::span<const std::byte> dat
   return {};
 }
 
+std::error_code Snapshot::zero_copied(Extent range) {
+  while (range.sectors > 0) {
+    const auto found = look_up(range.first, range.sectors, Use::keep);
+    if (!found) return found.error();
+    if (const auto error = cow_.zero({*found->copy, found->sectors})) return error;
+    range = {range.first + found->sectors, range.sectors - found->sectors};
+  }
+  cow_dirty_.store(true, std::memory_order_release);
+  return {};
+}
+
 std::error_code Snapshot::copy_back(std::span<const ExceptionRun> runs, BlockDevice& device) {
   std::vector<Piece> pieces;
   for (const ExceptionRun& run : runs) {
@@ -56,10 +67,10 @@ std::error_code Snapshot::copy_back(std::span<const ExceptionRun> runs, BlockDev
   return {};
 }
 
-/// Neighbours on the COW device are read at once, and all are written in the order of the origin.
+/// Neighbours on the COW device are read at once, and all are written in the order of the origin. Holes stay holes.
 std::error_code Snapshot::copy_pieces_back(std::span<const Piece> pieces, BlockDevice& device) {
   static thread_local std::vector<std::byte> buffer(copy_bytes);
-  std::vector<std::pair<Sector, std::span<const std::byte>>> writes;
+  std::vector<std::pair<Piece, std::span<const std::byte>>> writes;
   std::span<std::byte> free(buffer);
   while (!pieces.empty()) {
     const Sector from = pieces[0].from;
@@ -67,17 +78,19 @@ std::error_code Snapshot::copy_pieces_back(std::span<const Piece> pieces, BlockD
     std::size_t count = 0;
     for (; count < pieces.size() && pieces[count].from == from + sectors; sectors += pieces[count++].sectors) {
       const auto bytes = free.subspan(sectors * sector_bytes, pieces[count].sectors * sector_bytes);
-      writes.emplace_back(pieces[count].to, bytes);
+      writes.emplace_back(pieces[count], bytes);
     }
     if (const auto error = cow_.read(from, free.first(sectors * sector_bytes))) return error;
     free = free.subspan(sectors * sector_bytes);
     pieces = pieces.subspan(count);
   }
-  std::ranges::sort(writes, {}, [](const auto& write) { return write.first; });
-  for (const auto& [to, bytes] : writes) {
-    if (const auto error = device.write(to, bytes)) return error;
+  std::ranges::sort(writes, {}, [](const auto& write) { return write.first.to; });
+  for (const auto& [piece, bytes] : writes) {
+    const Extent to{piece.to, piece.sectors};
+    const bool hole = cow_.leading(Content::hole, {piece.from, piece.sectors}) == piece.sectors;
+    if (const auto error = hole ? device.zero(to) : device.write(to.first, bytes)) return error;
     // Of scattered chunks the disk makes more when it gets many at once.
-    if (bytes.size() >= large_bytes) device.write_out({to, bytes.size() / sector_bytes});
+    if (!hole && bytes.size() >= large_bytes) device.write_out(to);
   }
   return {};
 }

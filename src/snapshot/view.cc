@@ -10,10 +10,6 @@
 
 namespace dmsnap {
 
-namespace {
-constexpr std::size_t largest_piece_bytes = 1 << 20;
-}
-
 View::View(Flusher& flusher, std::size_t held_capacity_bytes) : flusher_(flusher), held_(held_capacity_bytes) {}
 
 Outcome View::read(Sector from, std::span<std::byte> to, Wait wait) {
@@ -51,7 +47,7 @@ Outcome View::write(Sector to, std::span<const std::byte> data, Wait wait) {
 Outcome View::write_inside_gate(Sector to, std::span<const std::byte> data, Wait wait) {
   if (dependants_.empty() && !look_at_held_.load(std::memory_order_acquire)) return write_settled(to, data, wait);
   while (!data.empty()) {
-    const auto piece = data.first(std::min(data.size(), largest_piece_bytes));
+    const auto piece = data.first(std::min(data.size(), largest_held_bytes));
     const Outcome outcome = write_piece(to, piece, wait);
     if (!outcome || *outcome) return outcome;
     to += piece.size() / sector_bytes;
@@ -63,7 +59,7 @@ Outcome View::write_inside_gate(Sector to, std::span<const std::byte> data, Wait
 Outcome View::write_piece(Sector to, std::span<const std::byte> data, Wait wait) {
   const Extent range{to, data.size() / sector_bytes};
   if (dependants_durable(range) && !held_overlaps(range)) return write_settled(to, data, wait);
-  return hold(to, data, wait);
+  return hold(range, data, wait);
 }
 
 bool View::dependants_durable(Extent range) const {
@@ -80,9 +76,8 @@ bool View::lost(Extent range) const {
   return std::ranges::any_of(lost_, [&](const Extent& e) { return e.first < range.end() && range.first < e.end(); });
 }
 
-Outcome View::hold(Sector to, std::span<const std::byte> data, Wait wait) {
-  const Extent range{to, data.size() / sector_bytes};
-  if (const auto error = expect_write(range)) return error;
+Outcome View::hold(Extent range, std::span<const std::byte> data, Wait wait) {
+  if (const auto error = expect_write(range, data.empty() ? Content::hole : Content::data)) return error;
   // Room for the copies is taken before the write is acknowledged: what is full is decided here, not on the flush
   // thread.
   for (Snapshot* dependant : dependants_) {
@@ -100,7 +95,11 @@ Outcome View::hold(Sector to, std::span<const std::byte> data, Wait wait) {
       room_.wait(held_mutex_, [&]() NO_THREAD_SAFETY_ANALYSIS { return held_.has_room(range) || gave_up_; });
     }
     if (gave_up_ || lost(range)) return Error::held_write_lost;
-    held_.put(to, data);
+    if (data.empty()) {
+      held_.put_zeros(range);
+    } else {
+      held_.put(range.first, data);
+    }
     look_at_held_.store(true, std::memory_order_release);
     held = held_.held_bytes();
   }
@@ -157,8 +156,8 @@ void View::begin_drain() {
 /// Without the lock: what is draining does not change, and readers go on meanwhile.
 std::vector<Extent> View::put_in_place() NO_THREAD_SAFETY_ANALYSIS {
   std::vector<Extent> refused;
-  held_.for_each_draining([&](Sector to, std::span<const std::byte> data) {
-    if (write_held(to, data)) refused.push_back({to, data.size() / sector_bytes});
+  held_.for_each_draining([&](Extent range, std::span<const std::byte> data) {
+    if (data.empty() ? zero_held(range) : write_held(range.first, data)) refused.push_back(range);
   });
   return refused;
 }

@@ -11,6 +11,8 @@
 #include <vector>
 
 #include "base/mutex.h"
+#include "dmsnap/block_device.h"
+#include "dmsnap/result.h"
 #include "dmsnap/units.h"
 #include "snapshot/held_writes.h"
 
@@ -18,6 +20,11 @@ namespace dmsnap {
 
 class Flusher;
 class Snapshot;
+
+/// Largest piece that is held at once.
+inline constexpr std::size_t largest_held_bytes = 1 << 20;
+/// Looks at files for one answer of View::leading(): some ten milliseconds.
+inline constexpr unsigned most_steps = 1 << 14;
 
 /// Whether a call may wait: for the disk, for another request, for room in a buffer. With `no`, a call that would have
 /// to wait answers std::nullopt; a write may then have been done in part, and the caller repeats it whole.
@@ -47,6 +54,14 @@ class View {
   /// cannot be accepted; then each sector of the range is old or new.
   [[nodiscard]] Outcome write(Sector to, std::span<const std::byte> data, Wait wait);
 
+  /// Makes the range read as zeros, giving its space back where the file below can: as a write of zeros is
+  /// acknowledged, and durable after a later flush. Waits. Piece by piece: a snapshot taken meanwhile may show some of
+  /// it. No space on device: refused, without effect on the state of anything.
+  [[nodiscard]] std::error_code zero(Extent range) EXCLUDES(gate_);
+  /// How many sectors from the start of a range inside the view are a hole, or are data (BlockDevice::leading): that
+  /// all is data is always right. What is written meanwhile may be found or not. A bounded amount of work. Waits.
+  [[nodiscard]] virtual Result<std::uint64_t> leading(Content content, Extent range) EXCLUDES(held_mutex_);
+
   /// What dependants read: without held writes, since they replace what a dependant still has to keep.
   [[nodiscard]] virtual Outcome read_settled(Sector from, std::span<std::byte> to, Wait wait) = 0;
   /// Why nothing of it can be read, held or not.
@@ -55,11 +70,17 @@ class View {
   virtual void read_ahead(Extent) {}
   /// Writes past the dependants: for data that every one of them has a durable copy under.
   [[nodiscard]] virtual Outcome write_settled(Sector to, std::span<const std::byte> data, Wait wait) = 0;
-  /// The view is about to hold a write to the range: takes what room it will need of its own. An error refuses the
-  /// write.
-  [[nodiscard]] virtual std::error_code expect_write(Extent range) = 0;
+  /// zero() past the dependants, for a range of which every one has a durable copy, or that reads as zeros. Waits.
+  [[nodiscard]] virtual std::error_code zero_settled(Extent range) = 0;
+  /// leading() for what dependants read. Every look at a file takes one of `steps`, with none left all is data.
+  [[nodiscard]] virtual Result<std::uint64_t> leading_settled(Content content, Extent range, unsigned& steps) = 0;
+  /// The view is about to hold a write of data, or of a hole, to the range: takes what room it will need of its own. An
+  /// error refuses the write.
+  [[nodiscard]] virtual std::error_code expect_write(Extent range, Content content) = 0;
   /// write_settled() of what was held, for which expect_write() took the room. Waits.
   [[nodiscard]] virtual std::error_code write_held(Sector to, std::span<const std::byte> data) = 0;
+  /// zero_settled() of what was held, likewise.
+  [[nodiscard]] virtual std::error_code zero_held(Extent range) = 0;
   /// Returns once every completed write_settled() is on stable storage.
   [[nodiscard]] virtual std::error_code sync() = 0;
 
@@ -99,10 +120,15 @@ class View {
 
   /// write(), with the gate passed.
   virtual Outcome write_inside_gate(Sector to, std::span<const std::byte> data, Wait wait) REQUIRES_SHARED(gate_);
+  /// Zeroes the beginning of the range; how many sectors, none when it is to be asked again.
+  virtual Result<std::uint64_t> zero_piece(Extent range) REQUIRES_SHARED(gate_);
 
  private:
   Outcome write_piece(Sector to, std::span<const std::byte> data, Wait wait) REQUIRES_SHARED(gate_);
-  Outcome hold(Sector to, std::span<const std::byte> data, Wait wait) REQUIRES_SHARED(gate_);
+  /// Without data: zeros.
+  Outcome hold(Extent range, std::span<const std::byte> data, Wait wait) REQUIRES_SHARED(gate_);
+  /// What of the range is, or may be, not in the view's file yet.
+  std::vector<Extent> held_in(Extent range) const EXCLUDES(held_mutex_);
   std::vector<Extent> put_in_place();
   bool dependants_durable(Extent range) const REQUIRES_SHARED(gate_);
   bool held_overlaps(Extent range) const;

@@ -39,6 +39,10 @@ class ViewFile final : public ExportedFile {
   std::error_code write(std::uint64_t offset, std::span<const std::byte> data) override {
     return *write(offset, data, Wait::yes);
   }
+  std::error_code zero(std::uint64_t offset, std::uint64_t bytes) override;
+  /// The first and the last 4 KiB are always data, so that who copies what lies between holes touches both ends.
+  Result<std::uint64_t> next_data(std::uint64_t offset) override;
+  Result<std::uint64_t> next_hole(std::uint64_t offset) override;
   void flush(Completion done) override;
 
   std::error_code opened() override;
@@ -52,6 +56,9 @@ class ViewFile final : public ExportedFile {
  private:
   Outcome read(std::uint64_t offset, std::span<std::byte> to, Wait wait);
   Outcome write(std::uint64_t offset, std::span<const std::byte> data, Wait wait);
+  std::uint64_t last_block() const;
+  /// View::leading() from the sector of `offset` up to the last block: how far it goes.
+  Result<std::uint64_t> end_of_leading(Content content, std::uint64_t offset);
   Outcome write_unaligned(std::uint64_t offset, std::span<const std::byte> data, Wait wait);
 
   View& view_;

@@ -135,5 +135,21 @@ TEST(FileDevice, allocated_bytes_follow_what_is_really_there) {
   EXPECT_EQ(device.allocated_bytes(), 0U);
 }
 
+TEST(FileDevice, what_was_never_written_and_what_was_zeroed_is_a_hole) {
+  const TemporaryFile file;
+  file.resize(1 << 20);
+  FileDevice device(FileDevice::open(file.path(), false));
+  EXPECT_EQ(device.leading(Content::hole, {Sector(0), 2048}), 2048U);
+  EXPECT_EQ(device.leading(Content::hole, {Sector(3), 17}), 17U);
+  const std::vector<std::byte> data(65536, std::byte{1});
+  EXPECT_FALSE(device.write(Sector(1024), data));
+  EXPECT_EQ(device.leading(Content::hole, {Sector(0), 2048}), 1024U);
+  EXPECT_EQ(device.leading(Content::hole, {Sector(1024), 1024}), 0U);
+  EXPECT_EQ(device.leading(Content::data, {Sector(1024), 1024}), 128U);
+  EXPECT_EQ(device.leading(Content::data, {Sector(1030), 5}), 5U);
+  EXPECT_FALSE(device.zero({Sector(1024), 64}));
+  EXPECT_EQ(device.leading(Content::hole, {Sector(0), 2048}), 1088U);
+}
+
 }  // namespace
 }  // namespace dmsnap::test

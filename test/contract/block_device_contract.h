@@ -71,6 +71,36 @@ TYPED_TEST_P(BlockDeviceContract, a_zeroed_range_reads_as_zeros_and_its_neighbou
   EXPECT_EQ(all[57 * sector_bytes], std::byte{9});
 }
 
+TYPED_TEST_P(BlockDeviceContract, zeroing_beyond_the_end_fails_and_zeroing_nothing_does_nothing) {
+  EXPECT_FALSE(this->device_->write(Sector(0), this->filled(100, 9)));
+  EXPECT_TRUE(this->device_->zero({Sector(98), 3}));
+  EXPECT_TRUE(this->device_->zero({Sector(~std::uint64_t{0} >> 9), 1}));
+  EXPECT_FALSE(this->device_->zero({Sector(5), 0}));
+  EXPECT_EQ(this->content(), this->filled(100, 9));
+}
+
+TYPED_TEST_P(BlockDeviceContract, what_is_called_a_hole_reads_as_zeros_and_a_walk_comes_to_the_end) {
+  EXPECT_FALSE(this->device_->write(Sector(0), this->filled(1, 9)));
+  EXPECT_FALSE(this->device_->write(Sector(33), this->filled(20, 9)));
+  EXPECT_FALSE(this->device_->write(Sector(99), this->filled(1, 9)));
+  EXPECT_FALSE(this->device_->zero({Sector(40), 3}));
+  const auto all = this->content();
+  for (std::uint64_t at = 0; at < 100;) {
+    const Extent rest{Sector(at), 100 - at};
+    const std::uint64_t hole = this->device_->leading(Content::hole, rest);
+    ASSERT_LE(hole, rest.sectors);
+    for (std::uint64_t byte = at * sector_bytes; byte < (at + hole) * sector_bytes; ++byte) {
+      ASSERT_EQ(all[byte], std::byte{0}) << "sector " << byte / sector_bytes;
+    }
+    at += hole;
+    if (at == 100) break;
+    const std::uint64_t data = this->device_->leading(Content::data, {Sector(at), 100 - at});
+    ASSERT_GT(data, 0U) << "sector " << at << " is neither";
+    ASSERT_LE(data, 100 - at);
+    at += data;
+  }
+}
+
 TYPED_TEST_P(BlockDeviceContract, reserving_changes_no_byte_and_no_size) {
   EXPECT_FALSE(this->device_->write(Sector(5), this->filled(1, 4)));
   const auto before = this->content();
@@ -82,6 +112,8 @@ TYPED_TEST_P(BlockDeviceContract, reserving_changes_no_byte_and_no_size) {
 REGISTER_TYPED_TEST_SUITE_P(BlockDeviceContract, what_was_written_is_read,
                             a_range_beyond_the_end_fails_and_nothing_is_written, try_read_reads_the_same_or_nothing,
                             a_zeroed_range_reads_as_zeros_and_its_neighbours_stay,
+                            zeroing_beyond_the_end_fails_and_zeroing_nothing_does_nothing,
+                            what_is_called_a_hole_reads_as_zeros_and_a_walk_comes_to_the_end,
                             reserving_changes_no_byte_and_no_size);
 
 }  // namespace dmsnap::test

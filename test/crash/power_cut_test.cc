@@ -24,9 +24,13 @@ std::uint64_t from_environment(const char* name, std::uint64_t otherwise) {
   return text ? std::strtoull(text, nullptr, 0) : otherwise;
 }
 
+/// Stands for a write of zeros.
+constexpr std::uint64_t zeroed = ~std::uint64_t{0};
+
 /// The content of a sector: which it is, and which write wrote it.
 CrashingDevice::Sector512 stamp(std::uint64_t sector, std::uint64_t write) {
   CrashingDevice::Sector512 bytes{};
+  if (write == zeroed) return bytes;
   for (std::size_t at = 0; at < sector_bytes; at += 16) {
     std::memcpy(bytes.data() + at, &sector, 8);
     std::memcpy(bytes.data() + at + 8, &write, 8);
@@ -89,12 +93,14 @@ class CutRun {
   std::uint64_t cuts() const { return cuts_; }
 
   void operation() {
-    switch (random_() % 15) {
+    switch (random_() % 18) {
+      case 13: return merge();
+      case 14: return merge_some();
+      case 15: return zero(rig_->origin_file(), *origin_allowed_);
+      case 16: return zero_snapshot();
       case 0: return flush(rig_->origin_file(), *origin_allowed_);
       case 1: return rig_->flusher().run_wave();
       case 2: return taken_.size() < 4 ? create() : flush_snapshot();
-      case 13: return merge();
-      case 14: return merge_some();
       case 12: return random_() % 4 ? flush_snapshot() : remove();
       case 3:
       case 4:
@@ -255,6 +261,21 @@ class CutRun {
     if (rig_->write(file, first * sector_bytes, data)) {
       EXPECT_NE(&file, &rig_->origin_file()) << "the origin never fails";
     }
+  }
+
+  void zero(ViewFile& file, Allowed& allowed) {
+    const std::uint64_t sectors = origin_->sectors();
+    const std::uint64_t first = random_() % sectors;
+    const std::uint64_t count = std::min<std::uint64_t>(sectors - first, 1 + random_() % (random_() % 2 ? 16 : 300));
+    for (std::uint64_t s = first; s < first + count; ++s) allowed.issued(s, zeroed);
+    if (file.zero(first * sector_bytes, count * sector_bytes)) {
+      EXPECT_NE(&file, &rig_->origin_file()) << "the origin never fails";
+    }
+  }
+  void zero_snapshot() {
+    if (taken_.empty()) return;
+    Taken& one = any();
+    zero(*one.open->file, *one.allowed);
   }
 
   void write_snapshot() {

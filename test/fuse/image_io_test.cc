@@ -94,15 +94,90 @@ TEST_F(image_io, fsync_of_a_folder_succeeds_each_time) {
   EXPECT_EQ(m.tree.image().flushes, 0U);
 }
 
-TEST_F(image_io, punch_hole_is_refused_not_ignored) {
+constexpr int punch = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
+constexpr int zero_range = FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE;
+
+TEST_F(image_io, a_punched_and_a_zeroed_range_read_as_zeros_cached_or_not) {
+  for (const bool declines : {false, true}) {
+    MountedTree m;
+    m.tree.image().declines = declines;
+    const auto fd = m.open("origin");
+    for (const int mode : {punch, zero_range, FALLOC_FL_ZERO_RANGE}) {
+      EXPECT_EQ(write_at(fd, std::string(20000, 'A'), 0), 20000);
+      EXPECT_EQ(read_at(fd, 20000, 0), std::string(20000, 'A'));
+      EXPECT_EQ(outcome(::fallocate(fd.get(), mode, 5000, 10000)), 0) << mode;
+      const std::string wanted = std::string(5000, 'A') + std::string(10000, '\0') + std::string(5000, 'A');
+      EXPECT_EQ(m.tree.image().content(0, 20000), wanted) << mode;
+      EXPECT_EQ(read_at(fd, 20000, 0), wanted) << mode;
+    }
+  }
+}
+
+TEST_F(image_io, what_was_mapped_when_it_was_punched_reads_as_zeros) {
+  MountedTree m;
+  const auto fd = m.open("origin");
+  void* const memory = ::mmap(nullptr, 12288, PROT_READ | PROT_WRITE, MAP_SHARED, fd.get(), 0);
+  ASSERT_NE(memory, MAP_FAILED);
+  char* const bytes = static_cast<char*>(memory);
+  std::memset(bytes, 'A', 12288);
+  EXPECT_EQ(outcome(::fallocate(fd.get(), punch, 4096, 4096)), 0);
+  EXPECT_EQ(std::string(bytes, 12288), std::string(4096, 'A') + std::string(4096, '\0') + std::string(4096, 'A'));
+  EXPECT_EQ(outcome(::msync(memory, 12288, MS_SYNC)), 0);
+  EXPECT_EQ(m.tree.image().content(0, 12288), std::string(bytes, 12288)) << "nothing dirty came after the hole";
+  ::munmap(memory, 12288);
+}
+
+TEST_F(image_io, a_range_beyond_the_end_is_cut_or_refused_and_the_size_stays) {
+  MountedTree m;
+  const auto fd = m.open("origin");
+  m.tree.image().set_content(MountedTree::image_size - 10, "0123456789");
+  EXPECT_EQ(outcome(::fallocate(fd.get(), FALLOC_FL_ZERO_RANGE, size - 5, 6)), EFBIG);
+  EXPECT_EQ(outcome(::fallocate(fd.get(), punch, size, 4096)), 0);
+  EXPECT_EQ(read_at(fd, 10, size - 10), "0123456789");
+  EXPECT_EQ(outcome(::fallocate(fd.get(), punch, size - 5, 4096)), 0);
+  EXPECT_EQ(outcome(::fallocate(fd.get(), zero_range, size - 7, 1 << 30)), 0);
+  EXPECT_EQ(read_at(fd, 10, size - 10), std::string("012") + std::string(7, '\0'));
+  struct stat s {};
+  EXPECT_EQ(::fstat(fd.get(), &s), 0);
+  EXPECT_EQ(s.st_size, size);
+}
+
+TEST_F(image_io, a_punch_that_fails_is_told_and_other_modes_are_not_supported) {
   MountedTree m;
   const auto fd = m.open("origin");
   m.tree.image().set_content(0, std::string(8192, 'A'));
-  for (const int mode :
-       {FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE, FALLOC_FL_ZERO_RANGE}) {
+  m.tree.image().fail_next(errc(std::errc::no_space_on_device));
+  EXPECT_EQ(outcome(::fallocate(fd.get(), punch, 0, 4096)), ENOSPC);
+  m.tree.image().fail_next(Error::snapshot_invalid);
+  EXPECT_EQ(outcome(::fallocate(fd.get(), zero_range, 0, 4096)), EIO);
+  for (const int mode : {FALLOC_FL_KEEP_SIZE, FALLOC_FL_COLLAPSE_RANGE, FALLOC_FL_INSERT_RANGE}) {
     EXPECT_EQ(outcome(::fallocate(fd.get(), mode, 0, 4096)), EOPNOTSUPP) << mode;
   }
+  EXPECT_EQ(outcome(::fallocate(m.open("origin", O_RDONLY).get(), punch, 0, 4096)), EBADF);
   EXPECT_EQ(read_at(fd, 8192, 0), std::string(8192, 'A'));
+}
+
+TEST_F(image_io, seeking_finds_data_and_holes) {
+  for (const bool declines : {false, true}) {
+    MountedTree m;
+    m.tree.image().declines = declines;
+    m.tree.image().set_content(10000, "data");
+    const auto fd = m.open("origin", O_RDONLY);
+    EXPECT_EQ(::lseek(fd.get(), 0, SEEK_DATA), 10000);
+    EXPECT_EQ(::lseek(fd.get(), 10002, SEEK_DATA), 10002);
+    EXPECT_EQ(::lseek(fd.get(), 10002, SEEK_HOLE), 10004);
+    EXPECT_EQ(::lseek(fd.get(), 20000, SEEK_HOLE), 20000);
+    EXPECT_EQ(::lseek(fd.get(), 0, SEEK_CUR), 20000) << "the position goes along";
+    for (const int whence : {SEEK_DATA, SEEK_HOLE}) {
+      EXPECT_EQ(::lseek(fd.get(), size, whence), -1);
+      EXPECT_EQ(errno, ENXIO);
+    }
+    m.tree.image().fail_next(errc(std::errc::io_error));
+    EXPECT_EQ(::lseek(fd.get(), 0, SEEK_DATA), -1);
+    EXPECT_EQ(errno, EIO);
+    EXPECT_EQ(::lseek(fd.get(), -1, SEEK_END), size - 1);
+    EXPECT_EQ(::lseek(m.open(".dmsnap/status", O_RDONLY).get(), 0, SEEK_DATA), -1);
+  }
 }
 
 TEST_F(image_io, posix_fallocate_is_refused_and_writes_nothing_instead) {

@@ -94,6 +94,14 @@ class MemoryFile final : public ExportedFile {
     return copy_in(offset, data);
   }
 
+  std::error_code zero(std::uint64_t offset, std::uint64_t bytes) override {
+    gate_.pass();
+    return copy_in(offset, std::vector<std::byte>(bytes));
+  }
+  /// Each zero is a hole.
+  Result<std::uint64_t> next_data(std::uint64_t offset) override { return next(offset, false); }
+  Result<std::uint64_t> next_hole(std::uint64_t offset) override { return next(offset, true); }
+
   void flush(Completion done) override {
     ++flushes;
     if (!declines) return done(take_failure());
@@ -139,6 +147,13 @@ class MemoryFile final : public ExportedFile {
     ReadLock lock(bytes_mutex_);
     std::memcpy(to.data(), bytes_.data() + offset, to.size());
     return {};
+  }
+  Result<std::uint64_t> next(std::uint64_t offset, bool zero) EXCLUDES(bytes_mutex_) {
+    gate_.pass();
+    if (const auto why = take_failure()) return failure(why);
+    ReadLock lock(bytes_mutex_);
+    while (offset < bytes_.size() && (bytes_[offset] == std::byte{0}) != zero) ++offset;
+    return offset;
   }
   std::error_code copy_in(std::uint64_t offset, std::span<const std::byte> data) EXCLUDES(bytes_mutex_) {
     if (const auto why = take_failure()) return why;

@@ -40,12 +40,15 @@ class Life {
   }
 
   void operation() {
-    switch (below(23)) {
+    switch (below(26)) {
+      case 21: return merge();
+      case 22: return merge_some();
+      case 23: return zero_origin();
+      case 24: return zero_snapshot();
+      case 25: return check_holes();
       case 0: return create();
       case 1: return below(4) ? close_or_reopen() : reopen_all();
       case 20: return below(4) ? read() : remove();
-      case 21: return merge();
-      case 22: return merge_some();
       case 2: return flush();
       case 3: return rig_->flusher().run_wave();
       case 4:
@@ -267,6 +270,62 @@ class Life {
     } else {
       std::ranges::copy(data, one.content.begin() + static_cast<std::ptrdiff_t>(at.offset));
     }
+  }
+
+  /// Parts of sectors are written, and who has to wait for room would wait for ever where waves are run by hand.
+  void make_room_for_edges(Range at) {
+    if (at.offset % sector_bytes != 0 || at.size % sector_bytes != 0) rig_->flusher().run_wave();
+  }
+
+  void zero_origin() {
+    const Range at = range();
+    make_room_for_edges(at);
+    ASSERT_FALSE(rig_->origin_file().zero(at.offset, at.size));
+    std::fill_n(origin_.begin() + static_cast<std::ptrdiff_t>(at.offset), at.size, std::byte{0});
+    expect_content(rig_->origin_file(), origin_, at);
+  }
+
+  void zero_snapshot() {
+    if (taken_.empty()) return;
+    Taken& one = any();
+    const Range at = range();
+    make_room_for_edges(at);
+    const SnapshotState before = one.open->view->state();
+    const std::error_code error = one.open->file->zero(at.offset, at.size);
+    const std::span part(one.content.data() + at.offset, at.size);
+    if (!error) {
+      std::ranges::fill(part, std::byte{0});
+      return expect_content(*one.open->file, one.content, at);
+    }
+    EXPECT_TRUE(one.limited) << "it had room for every chunk";
+    EXPECT_TRUE(before != SnapshotState::active || error == std::errc::no_space_on_device || one.invalid()) << error;
+    // Some of it may have been zeroed.
+    if (!one.invalid()) {
+      EXPECT_FALSE(one.open->file->read(at.offset, part));
+    }
+  }
+
+  void check_holes() {
+    if (taken_.empty() || below(2)) return expect_zeros_in_holes(rig_->origin_file(), origin_);
+    Taken& one = any();
+    if (!one.invalid()) expect_zeros_in_holes(*one.open->file, one.content);
+  }
+
+  /// As somebody goes through the file who copies its data and leaves out its holes.
+  static void expect_zeros_in_holes(ViewFile& file, const Bytes& content) {
+    Bytes copied(content.size());
+    std::uint64_t at = 0;
+    while (at < content.size()) {
+      const auto data = file.next_data(at);
+      ASSERT_TRUE(data && *data >= at && *data < content.size()) << "the end of the file is data";
+      ASSERT_TRUE(at > 0 || *data == 0) << "the beginning of the file is data";
+      const auto hole = file.next_hole(*data);
+      ASSERT_TRUE(hole && *hole > *data && *hole <= content.size());
+      at = *hole;
+      std::copy_n(content.begin() + static_cast<std::ptrdiff_t>(*data), at - *data,
+                  copied.begin() + static_cast<std::ptrdiff_t>(*data));
+    }
+    ASSERT_TRUE(copied == content) << "a hole is no zeros";
   }
 
   void read() {

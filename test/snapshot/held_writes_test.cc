@@ -25,8 +25,9 @@ class HeldWritesTest : public testing::Test {
   }
   Pieces draining() const {
     Pieces pieces;
-    held_.for_each_draining(
-        [&](Sector at, std::span<const std::byte> data) { pieces.emplace_back(at.value(), letters(data)); });
+    held_.for_each_draining([&](Extent at, std::span<const std::byte> data) {
+      pieces.emplace_back(at.first.value(), data.empty() ? std::string(at.sectors, '0') : letters(data));
+    });
     return pieces;
   }
   static std::vector<std::byte> bytes(const std::string& letters) {
@@ -55,6 +56,30 @@ TEST_F(HeldWritesTest, a_new_buffer_holds_nothing) {
   EXPECT_FALSE(held_.overlaps({Sector(0), 1000}));
   EXPECT_EQ(read(5, 4), "....");
   EXPECT_EQ(not_held_, (std::vector<Extent>{{Sector(5), 4}}));
+}
+
+TEST_F(HeldWritesTest, zeros_replace_data_and_data_replaces_zeros_and_both_drain_apart) {
+  put(0, "abcdefgh");
+  held_.put_zeros({Sector(2), 8});
+  put(4, "x");
+  const std::string nul(1, '\0');
+  EXPECT_EQ(read(0, 11), "ab" + nul + nul + "x" + nul + nul + nul + nul + nul + ".");
+  held_.begin_drain();
+  EXPECT_EQ(draining(), (Pieces{{0, "ab"}, {2, "00"}, {4, "x"}, {5, "00000"}}));
+  held_.end_drain();
+  put(5, "yz");
+  held_.begin_drain();
+  EXPECT_EQ(draining(), (Pieces{{5, "yz"}})) << "a slot that is used again has forgotten its zeros";
+}
+
+TEST_F(HeldWritesTest, neighbouring_blocks_of_both_generations_are_told_as_one_and_cut) {
+  put(3, "a");
+  held_.begin_drain();
+  put(8, "b");
+  put(30, "c");
+  EXPECT_EQ(held_.blocks({Sector(0), 100}), (std::vector<Extent>{{Sector(0), 16}, {Sector(24), 8}}));
+  EXPECT_EQ(held_.blocks({Sector(5), 22}), (std::vector<Extent>{{Sector(5), 11}, {Sector(24), 3}}));
+  EXPECT_EQ(held_.blocks({Sector(16), 8}), std::vector<Extent>{});
 }
 
 TEST_F(HeldWritesTest, a_buffer_has_at_least_two_blocks) {
@@ -140,7 +165,7 @@ TEST_F(HeldWritesTest, a_piece_is_at_most_a_mebibyte) {
   for (std::uint64_t at = 0; at <= 2 * mebibyte; at += 8) large.put(Sector(at), bytes("aaaaaaaa"));
   large.begin_drain();
   std::vector<Extent> pieces;
-  large.for_each_draining([&](Sector at, auto data) { pieces.push_back({at, data.size() / sector_bytes}); });
+  large.for_each_draining([&](Extent at, auto) { pieces.push_back(at); });
   EXPECT_EQ(pieces,
             (std::vector<Extent>{{Sector(0), mebibyte}, {Sector(mebibyte), mebibyte}, {Sector(2 * mebibyte), 8}}));
 }
@@ -203,7 +228,7 @@ TEST(HeldWritesThatGrow, what_drains_stays_where_it_is_while_new_blocks_are_put)
   held.put(Sector(2), old);
   held.begin_drain();
   std::vector<std::byte> found;
-  held.for_each_draining([&](Sector, std::span<const std::byte> data) {
+  held.for_each_draining([&](Extent, std::span<const std::byte> data) {
     for (std::uint64_t i = 1; found.empty() && i < 1000; ++i) held.put(Sector(8 * i), other);
     found.insert(found.end(), data.begin(), data.end());
   });

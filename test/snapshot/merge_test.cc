@@ -152,6 +152,7 @@ TEST_F(Merging, who_writes_to_what_is_being_copied_back_waits_and_is_not_lost) {
 }
 
 TEST_F(Merging, a_step_that_fails_is_done_again) {
+  ASSERT_FALSE(write(origin_, 0, 1, sectors));
   auto& old = take();
   ASSERT_FALSE(write(origin_, 0, 2, 64));
   rig_.begin_merge(old);
@@ -161,11 +162,11 @@ TEST_F(Merging, a_step_that_fails_is_done_again) {
   cow_->fail_writes({.sticky = false});
   EXPECT_FALSE(rig_.merge().step(all)) << "an exception cannot be cleared";
   EXPECT_EQ(rig_.merge().left_bytes(), left);
-  EXPECT_EQ(shows(origin_, 0), 0);
+  EXPECT_EQ(shows(origin_, 0), 1);
   ASSERT_FALSE(write(origin_, 0, 5)) << "nothing is in hand any more";
   finish();
   EXPECT_EQ(on_device(0), 5);
-  EXPECT_EQ(on_device(8), 0);
+  EXPECT_EQ(on_device(8), 1);
 }
 
 TEST_F(Merging, a_step_copies_no_more_than_it_may) {
@@ -190,6 +191,26 @@ TEST_F(Merging, it_leaves_time_to_who_uses_the_origin_and_goes_at_full_speed_els
   EXPECT_GT(rig_.merge().pause().count(), 0);
   EXPECT_TRUE(rig_.merge().step(8 << 10));
   EXPECT_EQ(rig_.merge().pause().count(), 0) << "nobody uses it any more";
+}
+
+TEST_F(Merging, what_is_zeroed_meanwhile_stays_zeros_and_holes_are_told) {
+  ASSERT_FALSE(write(origin_, 0, 1, sectors));
+  auto& old = take();
+  ASSERT_FALSE(write(origin_, 0, 2, 64));
+  ASSERT_FALSE(write(*old.file, 128, 0, 8));
+  rig_.begin_merge(old);
+  EXPECT_EQ(*rig_.origin().leading(Content::hole, {Sector(128), 16}), 8U) << "of the snapshot's";
+  EXPECT_EQ(*rig_.origin().leading(Content::data, {Sector(120), 16}), 8U);
+  ASSERT_FALSE(rig_.origin().zero({Sector(4), 100}));
+  EXPECT_EQ(*rig_.origin().leading(Content::hole, {Sector(4), 200}), 100U);
+  for (const bool merged : {false, true}) {
+    if (merged) finish();
+    EXPECT_EQ(shows(origin_, 3), 1);
+    EXPECT_EQ(shows(origin_, 4), 0);
+    EXPECT_EQ(shows(origin_, 103), 0);
+    EXPECT_EQ(shows(origin_, 104), 1);
+  }
+  EXPECT_EQ(on_device(103), 0);
 }
 
 TEST_F(Merging, it_goes_on_after_a_restart) {
@@ -225,8 +246,9 @@ TEST(MergeOrder, the_origin_is_durable_before_entries_go_and_others_before_the_o
     return rig.add(std::make_unique<RecordingDevice>(name, full_cow, events), "P", {.chunk_sectors = 8});
   };
   const Bytes data(16 * sector_bytes, std::byte{1});
-  auto& old = take("old");
   ASSERT_FALSE(rig.write(rig.origin_file(), 0, data));
+  auto& old = take("old");
+  ASSERT_FALSE(rig.write(rig.origin_file(), 0, Bytes(data.size(), std::byte{2})));
   take("other");
   rig.begin_merge(old);
   events.clear();

@@ -111,6 +111,57 @@ TEST_F(Threads, snapshots_stay_as_they_were_while_everything_is_written) {
   for (auto& snapshot : rig_.snapshots()) EXPECT_EQ(snapshot.view->state(), SnapshotState::active);
 }
 
+TEST_F(Threads, what_is_zeroed_under_load_reads_as_zeros_and_is_no_hole_in_a_snapshot) {
+  constexpr std::uint64_t writers = 3;
+  std::atomic<bool> writing = true;
+  std::latch written(writers);
+  std::vector<std::jthread> threads;
+  for (std::uint64_t writer = 0; writer < writers; ++writer) {
+    threads.emplace_back([&, writer] {
+      std::mt19937_64 random(writer);
+      for (std::uint64_t round = 1; round <= 1000; ++round) {
+        // Each writer owns every third group of 32 sectors.
+        const std::uint64_t first = (random() % 42 * 3 + writer) * 32 + random() % 24;
+        std::vector<std::byte> wanted((random() % 8 + 1) * sector_bytes);
+        if (random() % 2) {
+          EXPECT_FALSE(rig_.origin_file().zero(first * sector_bytes, wanted.size()));
+        } else {
+          std::ranges::fill(wanted, static_cast<std::byte>(round));
+          EXPECT_FALSE(rig_.origin_file().write(first * sector_bytes, wanted));
+        }
+        std::vector<std::byte> back(wanted.size());
+        EXPECT_FALSE(rig_.origin_file().read(first * sector_bytes, back));
+        EXPECT_EQ(back, wanted);
+      }
+      written.count_down();
+    });
+  }
+  threads.emplace_back([&] {
+    ViewFile& third = *rig_.snapshots().back().file;
+    for (std::uint64_t s = 0; s < sectors; s += 64) EXPECT_FALSE(third.zero(s * sector_bytes, 16 * sector_bytes));
+  });
+  threads.emplace_back([&] {
+    std::mt19937_64 random(100);
+    std::array<std::byte, sector_bytes * 8> bytes;
+    while (writing) {
+      ViewFile& file = random() % 2 ? *rig_.snapshots().front().file : *std::next(rig_.snapshots().begin())->file;
+      const std::uint64_t first = random() % (sectors - 8);
+      const auto hole = file.next_hole(first * sector_bytes);
+      EXPECT_TRUE(hole && *hole == file.size()) << "a wrong hole at " << hole.value_or(0);
+      EXPECT_FALSE(file.read(first * sector_bytes, bytes));
+      for (std::uint64_t s = first; s < first + 8; ++s) {
+        EXPECT_EQ(generation_of(std::span(bytes).subspan((s - first) * sector_bytes, sector_bytes), s), 0U);
+      }
+      EXPECT_TRUE(rig_.origin_file().next_data(first * sector_bytes));
+    }
+  });
+  written.wait();
+  writing = false;
+  threads.clear();
+  EXPECT_FALSE(rig_.flusher().flush_and_wait(rig_.origin()));
+  for (auto& snapshot : rig_.snapshots()) EXPECT_EQ(snapshot.view->state(), SnapshotState::active);
+}
+
 TEST_F(Threads, each_flush_is_answered_once) {
   constexpr int requests = 200;
   std::atomic<int> answers = 0;

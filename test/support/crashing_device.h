@@ -38,9 +38,7 @@ class CrashingDevice final : public BlockDevice {
     for (std::uint64_t i = 0; i < to.size() / sector_bytes; ++i) {
       const std::uint64_t sector = from.value() + i;
       if (sector >= sectors()) return errc(std::errc::io_error);
-      const auto written = since_.find(sector);
-      const Sector512& latest = written == since_.end() ? flushed_[sector] : written->second.back();
-      std::memcpy(to.data() + i * sector_bytes, latest.data(), sector_bytes);
+      std::memcpy(to.data() + i * sector_bytes, latest(sector).data(), sector_bytes);
     }
     return {};
   }
@@ -55,6 +53,16 @@ class CrashingDevice final : public BlockDevice {
     if (moment) moment();
     for (std::size_t i = 0; i < versions.size(); ++i) since_[to.value() + i].push_back(versions[i]);
     return {};
+  }
+
+  /// What is zeros is a hole.
+  std::uint64_t leading(Content content, Extent range) const override {
+    std::uint64_t count = 0;
+    for (; count < range.sectors; ++count) {
+      const bool zeros = latest((range.first + count).value()) == Sector512{};
+      if (zeros != (content == Content::hole)) break;
+    }
+    return count;
   }
 
   std::error_code flush() override {
@@ -81,6 +89,11 @@ class CrashingDevice final : public BlockDevice {
   }
 
  private:
+  const Sector512& latest(std::uint64_t sector) const {
+    const auto written = since_.find(sector);
+    return written == since_.end() ? flushed_[sector] : written->second.back();
+  }
+
   std::vector<Sector512> flushed_;
   std::map<std::uint64_t, std::vector<Sector512>> since_;
 };

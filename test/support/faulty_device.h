@@ -30,6 +30,7 @@ class FaultyDevice final : public BlockDevice {
   void leave_available(std::uint64_t bytes) { available_bytes_ = bytes; }
   std::uint64_t sectors() const override { return device_->sectors(); }
   std::uint64_t available_bytes() const override { return available_bytes_.value_or(device_->available_bytes()); }
+  std::uint64_t leading(Content content, Extent range) const override { return device_->leading(content, range); }
   std::error_code read(Sector from, std::span<std::byte> to) override {
     if (from < unreadable_.end() && unreadable_.first < from + to.size() / sector_bytes) {
       return std::make_error_code(std::errc::io_error);

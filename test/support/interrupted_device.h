@@ -32,6 +32,8 @@ class InterruptedDevice final : public BlockDevice {
     return memory_.write(to, data);
   }
   std::error_code flush() override { return memory_.flush(); }
+  std::error_code zero(Extent range) override { return memory_.zero(range); }
+  std::uint64_t leading(Content content, Extent range) const override { return memory_.leading(content, range); }
 
  private:
   MemoryDevice memory_;

@@ -11,10 +11,11 @@
 
 namespace dmsnap::test {
 
-/// What happened to several devices, in one order: "cow write 16+1" (sector and number of sectors), "cow flush".
+/// What happened to several devices, in one order: "cow write 16+1" (sector and number of sectors), "cow zero 16+1",
+/// "cow flush".
 using Events = std::vector<std::string>;
 
-/// A device in memory that notes each write and flush under its name. One thread.
+/// A device in memory that notes each write, zeroing and flush under its name. One thread.
 class RecordingDevice final : public BlockDevice {
  public:
   RecordingDevice(std::string name, std::uint64_t sectors, Events& events)
@@ -26,6 +27,11 @@ class RecordingDevice final : public BlockDevice {
     note("write " + std::to_string(to.value()) + "+" + std::to_string(data.size() / sector_bytes));
     return device_.write(to, data);
   }
+  std::error_code zero(Extent range) override {
+    note("zero " + std::to_string(range.first.value()) + "+" + std::to_string(range.sectors));
+    return device_.zero(range);
+  }
+  std::uint64_t leading(Content content, Extent range) const override { return device_.leading(content, range); }
   std::error_code flush() override {
     note("flush");
     return device_.flush();
