@@ -4,7 +4,6 @@
 // A failure prints the seed: DMSNAP_CRASH_SEED=<seed> repeats it. DMSNAP_CRASHES sets how many (default 20 000).
 #include <gtest/gtest.h>
 
-#include <cstdlib>
 #include <functional>
 #include <list>
 #include <random>
@@ -12,15 +11,11 @@
 #include <vector>
 
 #include "support/crashing_device.h"
+#include "support/environment.h"
 #include "support/rig.h"
 
 namespace dmsnap::test {
 namespace {
-
-std::uint64_t from_environment(const char* name, std::uint64_t otherwise) {
-  const char* text = std::getenv(name);
-  return text ? std::strtoull(text, nullptr, 0) : otherwise;
-}
 
 /// Stands for a write of zeros.
 constexpr std::uint64_t zeroed = ~std::uint64_t{0};
