@@ -5,7 +5,6 @@
 #include <gtest/gtest.h>
 
 #include <array>
-#include <cstdlib>
 #include <functional>
 #include <list>
 #include <random>
@@ -14,15 +13,11 @@
 #include <vector>
 
 #include "support/crashing_device.h"
+#include "support/environment.h"
 #include "support/rig.h"
 
 namespace dmsnap::test {
 namespace {
-
-std::uint64_t from_environment(const char* name, std::uint64_t otherwise) {
-  const char* text = std::getenv(name);
-  return text ? std::strtoull(text, nullptr, 0) : otherwise;
-}
 
 /// Stands for a write of zeros.
 constexpr std::uint64_t zeroed = ~std::uint64_t{0};

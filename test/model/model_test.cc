@@ -5,7 +5,6 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <iostream>
 #include <list>
 #include <map>
@@ -14,17 +13,12 @@
 #include <utility>
 #include <vector>
 
+#include "support/environment.h"
 #include "support/rig.h"
+#include "support/shown_content.h"
 
 namespace dmsnap::test {
 namespace {
-
-std::uint64_t from_environment(const char* name, std::uint64_t otherwise) {
-  const char* text = std::getenv(name);
-  return text ? std::strtoull(text, nullptr, 0) : otherwise;
-}
-
-using Bytes = std::vector<std::byte>;
 
 /// One life of an origin and its snapshots, and what each of them must show.
 class Life {
@@ -74,10 +68,6 @@ class Life {
   }
 
  private:
-  struct Range {
-    std::uint64_t offset;
-    std::uint64_t size;
-  };
   struct Taken {
     RigSnapshot* open;
     Bytes content;
@@ -182,7 +172,8 @@ class Life {
   void close_or_reopen() {
     if (taken_.empty()) return;
     Taken& which = any();
-    if (has_dependants(which)) return;
+    // What falls through to an invalid one that lost what it held is not attached to it again.
+    if (has_dependants(which) || (which.base && which.base->invalid())) return;
     const bool invalid = which.invalid();
     auto cow = rig_->close(*which.open);
     if (which.type == "N" || below(3) == 0) {
@@ -272,15 +263,16 @@ class Life {
     }
   }
 
+  static bool in_sectors(Range at) { return at.offset % sector_bytes == 0 && at.size % sector_bytes == 0; }
   /// Parts of sectors are written, and who has to wait for room would wait for ever where waves are run by hand.
-  void make_room_for_edges(Range at) {
-    if (at.offset % sector_bytes != 0 || at.size % sector_bytes != 0) rig_->flusher().run_wave();
+  std::error_code zero(ViewFile& file, Range at) {
+    if (!in_sectors(at)) rig_->flusher().run_wave();
+    return file.zero(at.offset, at.size);
   }
 
   void zero_origin() {
     const Range at = range();
-    make_room_for_edges(at);
-    ASSERT_FALSE(rig_->origin_file().zero(at.offset, at.size));
+    ASSERT_FALSE(zero(rig_->origin_file(), at));
     std::fill_n(origin_.begin() + static_cast<std::ptrdiff_t>(at.offset), at.size, std::byte{0});
     expect_content(rig_->origin_file(), origin_, at);
   }
@@ -289,16 +281,15 @@ class Life {
     if (taken_.empty()) return;
     Taken& one = any();
     const Range at = range();
-    make_room_for_edges(at);
     const SnapshotState before = one.open->view->state();
-    const std::error_code error = one.open->file->zero(at.offset, at.size);
+    const std::error_code error = zero(*one.open->file, at);
     const std::span part(one.content.data() + at.offset, at.size);
     if (!error) {
       std::ranges::fill(part, std::byte{0});
       return expect_content(*one.open->file, one.content, at);
     }
     EXPECT_TRUE(one.limited) << "it had room for every chunk";
-    EXPECT_TRUE(before != SnapshotState::active || error == std::errc::no_space_on_device || one.invalid()) << error;
+    EXPECT_TRUE(before != SnapshotState::active || error == std::errc::no_space_on_device || !in_sectors(at)) << error;
     // Some of it may have been zeroed.
     if (!one.invalid()) {
       EXPECT_FALSE(one.open->file->read(at.offset, part));
@@ -311,23 +302,6 @@ class Life {
     if (!one.invalid()) expect_zeros_in_holes(*one.open->file, one.content);
   }
 
-  /// As somebody goes through the file who copies its data and leaves out its holes.
-  static void expect_zeros_in_holes(ViewFile& file, const Bytes& content) {
-    Bytes copied(content.size());
-    std::uint64_t at = 0;
-    while (at < content.size()) {
-      const auto data = file.next_data(at);
-      ASSERT_TRUE(data && *data >= at && *data < content.size()) << "the end of the file is data";
-      ASSERT_TRUE(at > 0 || *data == 0) << "the beginning of the file is data";
-      const auto hole = file.next_hole(*data);
-      ASSERT_TRUE(hole && *hole > *data && *hole <= content.size());
-      at = *hole;
-      std::copy_n(content.begin() + static_cast<std::ptrdiff_t>(*data), at - *data,
-                  copied.begin() + static_cast<std::ptrdiff_t>(*data));
-    }
-    ASSERT_TRUE(copied == content) << "a hole is no zeros";
-  }
-
   void read() {
     const Range at = range();
     const std::uint64_t which = below(taken_.size() + 1);
@@ -337,15 +311,6 @@ class Life {
     EXPECT_TRUE(one.limited) << one.open->view->reason();
     Bytes got(at.size);
     EXPECT_TRUE(one.open->file->read(at.offset, got));
-  }
-
-  static void expect_content(ViewFile& file, const Bytes& content, Range at) {
-    Bytes got(at.size);
-    ASSERT_FALSE(file.read(at.offset, got));
-    const auto wanted = std::span(content).subspan(at.offset, at.size);
-    const auto difference = std::ranges::mismatch(got, wanted);
-    ASSERT_EQ(difference.in1, got.end()) << "first differs at byte "
-                                         << at.offset + static_cast<std::size_t>(difference.in1 - got.begin());
   }
 
   std::mt19937_64 random_;

@@ -13,13 +13,11 @@ namespace dmsnap::test {
 namespace {
 
 using Bytes = std::vector<std::byte>;
-constexpr std::uint64_t sectors = 2048;
-constexpr std::uint64_t size_bytes = sectors * sector_bytes;
-constexpr std::uint64_t edge = 8;
 
 /// A device that something happens to before it is asked for holes, once.
-class Interrupted final : public BlockDevice {
+class Overtaken final : public BlockDevice {
  public:
+  explicit Overtaken(std::uint64_t sectors) : memory_(sectors) {}
   mutable std::function<void()> during;
   std::uint64_t sectors() const override { return memory_.sectors(); }
   std::error_code read(Sector from, std::span<std::byte> to) override { return memory_.read(from, to); }
@@ -31,11 +29,15 @@ class Interrupted final : public BlockDevice {
   }
 
  private:
-  MemoryDevice memory_{test::sectors};
+  MemoryDevice memory_;
 };
 
 class Holes : public testing::Test {
  protected:
+  static constexpr std::uint64_t sectors = 2048;
+  static constexpr std::uint64_t size_bytes = sectors * sector_bytes;
+  static constexpr std::uint64_t edge = 8;
+
   RigSnapshot& take(View* base = nullptr, std::uint32_t chunk = 8) {
     return rig_.add(std::make_unique<MemoryDevice>(3 * sectors), "PO", {.chunk_sectors = chunk}, {}, base);
   }
@@ -59,7 +61,7 @@ class Holes : public testing::Test {
   static constexpr Extent last{Sector(sectors - edge), edge};
   using List = std::vector<Extent>;
 
-  Interrupted device_;
+  Overtaken device_{sectors};
   Rig rig_{device_, size_bytes};
 };
 

