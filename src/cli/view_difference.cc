@@ -35,7 +35,6 @@ ViewDifference::ViewDifference(std::string_view verb, const std::string& mountpo
 
 void ViewDifference::ask() {
   reply_ = ask_mount(verb_, mountpoint_, request_);
-  request_["b"] = reply_["b"];
 }
 
 void ViewDifference::for_each(const std::function<void(const Extent&)>& differs) {

@@ -26,6 +26,7 @@ class ViewDifference {
 
   const std::string& mountpoint() const { return mountpoint_; }
   std::string a() const { return reply_["a"]; }
+  /// As of the last page: what a snapshot falls through to may be removed, and then it is another.
   std::string b() const { return reply_["b"]; }
   std::uint64_t image_bytes() const { return reply_["size_bytes"]; }
   /// Extents begin and end at multiples of it, but for the end of the image.

@@ -54,9 +54,8 @@ nlohmann::json difference_report(MountedSet& set, const DifferenceRequest& reque
   const std::string b_name = request.b ? *request.b : name_of(set, b.get());
   refuse_invalid(*b, b_name);
   const Difference difference(a, b);
-  for (const auto& view : difference.views()) {
-    if (request.from > 0) break;
-    if (const auto error = set.flush(*view)) throw std::runtime_error("flush: " + error.message());
+  if (request.from == 0) {
+    if (const auto error = set.settle(*a)) throw std::runtime_error("flush: " + error.message());
   }
   Sector next{};
   const auto extents = difference.extents(Sector(request.from / sector_bytes), extents_in_a_page, next);

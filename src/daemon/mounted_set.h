@@ -81,8 +81,9 @@ class MountedSet final : public ExportedTree {
 
   /// Everything that was answered is durable on return.
   [[nodiscard]] std::error_code flush_all();
-  /// Everything that was answered for this view is durable on return, and in its place.
-  [[nodiscard]] std::error_code flush(View& view) { return flusher_.flush_and_wait(view); }
+  /// Runs a wave: whatever was answered before is in its place on return, what it replaced is kept, and that view is
+  /// durable.
+  [[nodiscard]] std::error_code settle(View& view) { return flusher_.flush_and_wait(view); }
   /// flush_all(), then marks the set closed; does nothing before begin(). Nothing may be asked of it afterwards. Throws
   /// when that fails.
   void close();

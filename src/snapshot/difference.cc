@@ -63,19 +63,16 @@ std::vector<std::shared_ptr<View>> way_down(std::shared_ptr<View> view) {
 Difference::Difference(std::shared_ptr<View> a, std::shared_ptr<View> b) : sectors_(a->sectors()) {
   auto from_a = way_down(std::move(a));
   auto from_b = way_down(std::move(b));
-  std::shared_ptr<View> meeting;
   while (!from_a.empty() && !from_b.empty() && from_a.back() == from_b.back()) {
-    meeting = from_a.back();
     from_a.pop_back();
     from_b.pop_back();
   }
   for (auto* way : {&from_a, &from_b}) {
     for (auto& view : *way) {
       counting_.push_back(dynamic_cast<const Snapshot*>(view.get()));
-      views_.push_back(std::move(view));
+      kept_.push_back(std::move(view));
     }
   }
-  views_.push_back(std::move(meeting));
 }
 
 std::uint64_t Difference::chunk_sectors() const {

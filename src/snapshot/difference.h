@@ -18,13 +18,11 @@ namespace dmsnap {
 /// ways meet is read by both from the same place; an exception of that view itself counts for neither. The ways are
 /// those at the moment of construction: what is created, written or removed later may be missing, or be there twice,
 /// but what the views showed then differs nowhere else. A held write has no exception yet in those that it concerns:
-/// flush the views() first.
+/// a wave (flusher.h) comes first.
 class Difference {
  public:
   Difference(std::shared_ptr<View> a, std::shared_ptr<View> b);
 
-  /// The two, all between them, and where they meet.
-  const std::vector<std::shared_ptr<View>>& views() const { return views_; }
   /// All extents begin and end at multiples of it, but for the end of the image: the smallest chunk of those that
   /// count, the size of the image when there are none.
   std::uint64_t chunk_sectors() const;
@@ -35,8 +33,8 @@ class Difference {
 
  private:
   std::uint64_t sectors_;
-  std::vector<std::shared_ptr<View>> views_;
-  std::vector<const Snapshot*> counting_;  // owned by views_
+  std::vector<std::shared_ptr<View>> kept_;  // what follows lives in these
+  std::vector<const Snapshot*> counting_;
 };
 
 }  // namespace dmsnap
