@@ -65,7 +65,7 @@ class Incoming {
   HeldHead head_;
 };
 
-/// The range of the image and how much of it was data.
+/// How many bytes of data there were.
 std::uint64_t apply(DiffReader& reader, ImportTarget& target, ProgressBar& bar) {
   std::vector<std::byte> buffer(written_at_once);
   std::uint64_t written = 0;
@@ -134,7 +134,8 @@ class Import final : public Command {
     target->sync();
     state.sealed = target->seal(head.image_bytes);
     write_import_state(file, state);
-    streams.err << fmt::format("dmsnap: import: {} is at '{}' now: {} of data written\n", image, head.to.value_or(""),
+    const std::string now = head.to ? "'" + *head.to + "'" : "a state without a name";
+    streams.err << fmt::format("dmsnap: import: {} is at {} now: {} of data written\n", image, now,
                                human_size(written));
   }
 

@@ -27,10 +27,13 @@ nights() {
   mkfs.ext4 -q -F disk.img
   serve disk.img d --layout "$layout"
   mount -o loop d/origin live
+  head -c 16M /dev/urandom > live/still
   for night in 1 2 3 4 5 6 7; do
     load $night
     sync -f live
     "$DMSNAP" create d night$night > out.txt 2> err.txt || fail "create: $(cat err.txt)"
+    # what is written now, and was not since the night before, has a copy in both, and the copies are equal
+    dd if=/dev/urandom of=live/still bs=1M count=2 seek=$((night * 2)) conv=notrunc,fsync status=none
     (while [ ! -e stop ]; do cp -r /etc/default live/busy && rm -r live/busy && sync -f live; done) & # nobody waits for a backup
     if [ -z "$before" ]; then
       "$DMSNAP" export d night$night -o night$night.diff 2> err.txt || fail "export: $(cat err.txt)"
@@ -97,6 +100,8 @@ expect_failure 1 "exists already: --force replaces it" "$DMSNAP" export d night7
 expect_failure 1 "there is no snapshot 'nobody'" "$DMSNAP" export d nobody -o x.diff
 expect_failure 1 "there is no snapshot 'nobody'" "$DMSNAP" export d night7 --from nobody -o x.diff
 expect_failure 1 "the origin changes while it is read" "$DMSNAP" export d origin -o x.diff
+"$DMSNAP" export d night7 > /dev/full 2> err.txt && fail "written to a full device"
+grep -q "write to standard output: No space left on device" err.txt || fail "to a full device: $(cat err.txt)"
 status=0
 script -qec "$DMSNAP export d night7" /dev/null < /dev/null > terminal.txt || status=$?
 [ $status -eq 2 ] && grep -q "a stream is not written to a terminal" terminal.txt || fail "to a terminal: $(cat -v terminal.txt)"
