@@ -58,6 +58,11 @@ std::string DiffReader::read_name() {
   }
   std::string name(length.value(), '\0');
   fill(std::as_writable_bytes(std::span(name)), "inside a name");
+  // It will be shown on terminals.
+  const auto bad = std::ranges::find_if(name, [](unsigned char c) { return c < ' ' || c == 0x7f; });
+  if (bad != name.end()) {
+    throw StreamError(at, fmt::format("the stream is damaged: {} is in a name", shown(*bad)));
+  }
   return name;
 }
 

@@ -13,11 +13,6 @@ namespace dmsnap {
 
 namespace {
 
-template <class Context, std::size_t (*free_it)(Context*)>
-struct Freed {
-  void operator()(Context* context) const { free_it(context); }
-};
-
 void require(std::size_t outcome) {
   if (ZSTD_isError(outcome) != 0U) throw std::runtime_error(std::string("zstd: ") + ZSTD_getErrorName(outcome));
 }
@@ -25,7 +20,10 @@ void require(std::size_t outcome) {
 }  // namespace
 
 struct ZstdSink::State {
-  std::unique_ptr<ZSTD_CCtx, Freed<ZSTD_CCtx, ZSTD_freeCCtx>> context{ZSTD_createCCtx()};
+  struct Free {
+    void operator()(ZSTD_CCtx* context) const { ZSTD_freeCCtx(context); }
+  };
+  std::unique_ptr<ZSTD_CCtx, Free> context{ZSTD_createCCtx()};
   std::vector<std::byte> out = std::vector<std::byte>(ZSTD_CStreamOutSize());
 };
 
@@ -56,7 +54,10 @@ void ZstdSink::finish() {
 }
 
 struct ZstdSource::State {
-  std::unique_ptr<ZSTD_DCtx, Freed<ZSTD_DCtx, ZSTD_freeDCtx>> context{ZSTD_createDCtx()};
+  struct Free {
+    void operator()(ZSTD_DCtx* context) const { ZSTD_freeDCtx(context); }
+  };
+  std::unique_ptr<ZSTD_DCtx, Free> context{ZSTD_createDCtx()};
   std::vector<std::byte> in = std::vector<std::byte>(ZSTD_DStreamInSize());
   std::size_t used = 0;
   std::size_t filled = 0;

@@ -135,6 +135,8 @@ TEST(RbdDiff, damage_is_told_with_its_byte) {
             "byte 38: the stream is damaged: 's' begins no record");
   EXPECT_EQ(error_of(sized + "ee"), "byte 22: the stream is damaged: bytes follow its end record");
   EXPECT_EQ(error_of(banner + "f\xff\xff\xff\xff"), "byte 13: the stream is damaged: a name of 4294967295 bytes");
+  EXPECT_EQ(error_of(banner + "f" + std::string("\2\0\0\0x\x1b", 6)),
+            "byte 13: the stream is damaged: 0x1b is in a name");
   EXPECT_NE(error_of(banner + "s" + number(1ULL << 63)).find("byte 12: the stream is damaged"), std::string::npos);
 }
 
