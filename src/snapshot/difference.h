@@ -16,9 +16,9 @@ namespace dmsnap {
 ///
 /// The views form a tree by their bases. What has no exception on the ways from two views down to the view where the
 /// ways meet is read by both from the same place; an exception of that view itself counts for neither. The ways are
-/// those at the moment of construction: what is created, written or removed later may be missing, or be there twice,
-/// but what the views showed then differs nowhere else. A held write has no exception yet in those that it concerns:
-/// a wave (flusher.h) comes first.
+/// those at the moment of construction: of what is created, written or removed later something may be told, but what
+/// the views showed then differs nowhere else. A held write has no exception yet in those that it concerns: a wave
+/// (flusher.h) comes first.
 class Difference {
  public:
   Difference(std::shared_ptr<View> a, std::shared_ptr<View> b);

@@ -21,7 +21,7 @@ void require(std::size_t outcome) {
 
 struct ZstdSink::State {
   struct Free {
-    void operator()(ZSTD_CCtx* context) const { ZSTD_freeCCtx(context); }
+    void operator()(ZSTD_CCtx* each) const { ZSTD_freeCCtx(each); }
   };
   std::unique_ptr<ZSTD_CCtx, Free> context{ZSTD_createCCtx()};
   std::vector<std::byte> out = std::vector<std::byte>(ZSTD_CStreamOutSize());
@@ -55,7 +55,7 @@ void ZstdSink::finish() {
 
 struct ZstdSource::State {
   struct Free {
-    void operator()(ZSTD_DCtx* context) const { ZSTD_freeDCtx(context); }
+    void operator()(ZSTD_DCtx* each) const { ZSTD_freeDCtx(each); }
   };
   std::unique_ptr<ZSTD_DCtx, Free> context{ZSTD_createDCtx()};
   std::vector<std::byte> in = std::vector<std::byte>(ZSTD_DStreamInSize());
