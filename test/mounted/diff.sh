@@ -95,7 +95,7 @@ assert ask(a="many", **{"from": (1 << 64) - 1})["extents"] == []
 for bad in {}, {"a": 7}, {"a": "held", "from": -1}, {"a": "held", "from": "0"}, {"a": "held", "b": None}, {"a": "held", "c": "origin"}:
     assert ask(**bad)["ok"] is False, bad
 PYTHON
-"$DMSNAP" remove d held
+"$DMSNAP" remove d held 2> err.txt
 
 # refusals
 expect_failure 1 "there is no snapshot 'nobody'" "$DMSNAP" diff d nobody
