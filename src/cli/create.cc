@@ -5,8 +5,8 @@
 #include "base/system_error.h"
 #include "cli/ask_mount.h"
 #include "cli/json_output.h"
+#include "cli/mounted_view.h"
 #include "cli/size.h"
-#include "cli/sync_mappings.h"
 #include "cli/verbs.h"
 #include "cli/word_arguments.h"
 #include "dmsnap/units.h"
@@ -69,7 +69,7 @@ class Create final : public Command {
       request["layout"] = layout_name(layout_argument(values["layout"].as<std::string>()));
     }
     if (values.count("of")) request["of"] = values["of"].as<std::string>();
-    sync_mappings(mountpoint, request.contains("of") ? "snapshots/" + request["of"].get<std::string>() : "origin");
+    sync_mappings(mountpoint, request.value("of", "origin"));
     const auto reply = ask_mount(name(), mountpoint, request);
     if (values.count("json")) {
       print_json(streams.out, reply["snapshot"]);

@@ -3,39 +3,23 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
+#include <filesystem>
+#include <optional>
 
+#include "block/file_device.h"
 #include "cli/cow_file.h"
+#include "cli/extent_report.h"
+#include "cli/mounted_view.h"
 #include "cli/verbs.h"
+#include "cli/view_difference.h"
 #include "dmsnap/error.h"
 
 namespace dmsnap::cli {
 
 namespace {
 
-/// Extents as lines, or as a JSON array that begins when there is something to say.
-class ExtentPrinter {
- public:
-  ExtentPrinter(std::ostream& out, bool json, std::uint64_t image_bytes)
-      : out_(out), json_(json), image_bytes_(image_bytes) {}
-
-  void print(const Extent& extent) {
-    const std::uint64_t offset = extent.first.value() * sector_bytes;
-    const std::uint64_t length = std::min(extent.sectors * sector_bytes, image_bytes_ - offset);
-    out_ << (json_ ? fmt::format("{}\n  {{\"offset\": {}, \"length\": {}}}", first_ ? "[" : ",", offset, length)
-                   : fmt::format("{} {}\n", offset, length));
-    first_ = false;
-  }
-  void end() {
-    if (json_) out_ << (first_ ? "[\n]\n" : "\n]\n");
-  }
-
- private:
-  std::ostream& out_;
-  const bool json_;
-  const std::uint64_t image_bytes_;
-  bool first_ = true;
-};
+constexpr auto first_operand = "MOUNTPOINT|COWFILE";
+constexpr auto second_operand = "VIEW|ORIGIN";
 
 void warn(const std::string& path, const DiffDoubts& doubts, std::ostream& err) {
   if (doubts.invalid) {
@@ -47,33 +31,69 @@ void warn(const std::string& path, const DiffDoubts& doubts, std::ostream& err) 
   }
 }
 
+/// Of a COW file and its origin.
+void diff_files(const po::variables_map& values, Streams streams) {
+  if (values.count("OTHER"))
+    throw UsageError("'" + operand(values, "OTHER") + "' is one operand too many for a COWFILE");
+  const std::string path = operand(values, first_operand);
+  const std::string origin_path = operand(values, second_operand);
+  const auto cow = open_to_look(path);
+  const auto origin = open_to_look(origin_path);
+  const auto report =
+      make_report(values, fmt::format("{} and {}", path, origin_path), origin->size_bytes(), streams.out);
+  const auto add = [&](const Extent& extent) { report->add(extent); };
+  try {
+    const DiffDoubts doubts =
+        values.count("exceptions") ? list_exceptions(*cow, origin->sectors(), add) : diff_store(*cow, *origin, add);
+    report->end();
+    warn(path, doubts, streams.err);
+  } catch (const StoreError& error) {
+    throw std::runtime_error(path + ": " + error.what());
+  } catch (const std::system_error& error) {
+    throw std::runtime_error(fmt::format("{} and {}: {}", path, origin_path, error.what()));
+  }
+}
+
+/// Of two views of a mount.
+void diff_views(const po::variables_map& values, Streams streams) {
+  const auto other = values.count("OTHER") ? std::optional(operand(values, "OTHER")) : std::nullopt;
+  ViewDifference difference("diff", operand(values, first_operand), operand(values, second_operand), other);
+  const auto report = make_report(values, fmt::format("{} and {}", difference.a(), difference.b()),
+                                  difference.image_bytes(), streams.out);
+  JoinedExtents joined([&](const Extent& extent) { report->add(extent); });
+  if (values.count("compare")) {
+    FileDevice a(FileDevice::open(view_path(difference.mountpoint(), difference.a()), true));
+    FileDevice b(FileDevice::open(view_path(difference.mountpoint(), difference.b()), true));
+    difference.for_each([&](const Extent& extent) { compare_images(a, b, extent, joined); });
+  } else {
+    difference.for_each([&](const Extent& extent) { joined.add(extent); });
+  }
+  joined.end();
+  report->end();
+}
+
 class Diff final : public Command {
  public:
   std::string_view name() const override { return "diff"; }
-  std::string_view summary() const override { return "List where a snapshot differs from its origin"; }
-  std::vector<std::string> operands() const override { return {"COWFILE", "ORIGIN"}; }
+  std::string_view summary() const override {
+    return "List where two views of a mount differ, or a COW file and its origin";
+  }
+  std::vector<std::string> operands() const override { return {first_operand, second_operand, "[OTHER]"}; }
   void describe(po::options_description& options) const override {
-    options.add_options()                                                    //
-        ("exceptions", "list what has a copy, without comparing the bytes")  //
-        ("json", "print JSON");
+    options.add_options()                                                                            //
+        ("exceptions", "list what has a copy, without comparing the bytes: the default of a mount")  //
+        ("compare", "compare the bytes of what has a copy: the default of a COWFILE");
+    describe_report(options);
   }
   int run(const po::variables_map& values, Streams streams) const override {
-    const std::string path = operand(values, "COWFILE");
-    const std::string origin_path = operand(values, "ORIGIN");
-    const auto cow = open_to_look(path);
-    const auto origin = open_to_look(origin_path);
-    ExtentPrinter printer(streams.out, values.count("json") > 0, origin->size_bytes());
-    const auto print = [&](const Extent& extent) { printer.print(extent); };
-    try {
-      const DiffDoubts doubts = values.count("exceptions") ? list_exceptions(*cow, origin->sectors(), print)
-                                                           : diff_store(*cow, *origin, print);
-      printer.end();
-      warn(path, doubts, streams.err);
-    } catch (const StoreError& error) {
-      throw std::runtime_error(path + ": " + error.what());
-    } catch (const std::system_error& error) {
-      throw std::runtime_error(fmt::format("{} and {}: {}", path, origin_path, error.what()));
+    if (values.count("exceptions") && values.count("compare")) {
+      throw UsageError("--exceptions and --compare exclude each other");
     }
+    // Nobody but its user can look at a user's mount.
+    std::error_code error;
+    const bool mounted =
+        std::filesystem::is_directory(operand(values, first_operand), error) || error == std::errc::permission_denied;
+    mounted ? diff_views(values, streams) : diff_files(values, streams);
     return done;
   }
 };

@@ -13,8 +13,12 @@
 
 namespace dmsnap::cli {
 
-/// What a drawing of a map says in words, one line each; the first is its title. `name` is the store's.
+/// What a drawing of a map says in words, one line each; the first is its title. `name` is that of what is shown.
 std::vector<std::string> map_caption(const StoreMap& store, std::string_view name);
+/// What the shades stand for.
+inline std::string_view shades_mean(const StoreMap& store) {
+  return store.differences ? "different" : "copied";
+}
 
 // A drawing shows the cells row by row, from the left. The map was made with at most as many cells as it has room for.
 

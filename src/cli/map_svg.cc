@@ -122,8 +122,8 @@ void draw_offsets(const ImageMap& map, std::size_t top, std::ostream& out) {
   }
 }
 
-void draw_legend(std::size_t top, std::ostream& out) {
-  out << fmt::format("<text class=\"offset\" x=\"{}\" y=\"{}\">copied:</text>\n", left - 8, top + 12);
+void draw_legend(std::string_view meaning, std::size_t top, std::ostream& out) {
+  out << fmt::format("<text class=\"offset\" x=\"{}\" y=\"{}\">{}:</text>\n", left - 8, top + 12, meaning);
   for (unsigned shade = 0; shade < picture::shades; ++shade) {
     const std::size_t x = left + shade * 110;
     out << fmt::format("<rect class=\"s{}\" x=\"{}\" y=\"{}\" width=\"14\" height=\"14\"/>", shade, x, top);
@@ -150,7 +150,7 @@ void draw_svg(const StoreMap& store, std::string_view name, std::ostream& out) {
   }
   draw_offsets(store.map, cells_top, out);
   draw_cells(store.map, cells_top, out);
-  draw_legend(legend_top, out);
+  draw_legend(shades_mean(store), legend_top, out);
   out << "</svg>\n";
 }
 

@@ -30,10 +30,18 @@ std::string percent(std::uint64_t part, std::uint64_t whole) {
   return tenths == 0 ? "less than 0.1%" : fmt::format("{}.{}%", tenths / 10, tenths % 10);
 }
 
+std::vector<std::string> caption_of_differences(const ImageMap& map, std::string_view name) {
+  const std::uint64_t bytes = map.exceptions() * map.geometry().chunk_bytes();
+  return {fmt::format("{}: image of {}, {} different ({})", name, human_size(map.image_bytes()), human_size(bytes),
+                      percent(map.exceptions(), map.image_chunks())),
+          fmt::format("one cell is {}", human_size(map.cell_chunks() * map.geometry().chunk_bytes()))};
+}
+
 }  // namespace
 
 std::vector<std::string> map_caption(const StoreMap& store, std::string_view name) {
   const ImageMap& map = store.map;
+  if (store.differences) return caption_of_differences(map, name);
   const std::string chunk = human_size(map.geometry().chunk_bytes());
   std::vector<std::string> lines;
   if (map.cells() == 0) {
@@ -69,8 +77,8 @@ void TextDrawing::draw(const StoreMap& store, std::string_view name, std::ostrea
     out << glyphs.edge << "\n";
   }
   const auto& shades = glyphs.shades;
-  out << fmt::format("copied: [{}] none  [{}] less than 1/3  [{}] less than 2/3  [{}] more  [{}] all\n", shades[0],
-                     shades[1], shades[2], shades[3], shades[4]);
+  out << fmt::format("{}: [{}] none  [{}] less than 1/3  [{}] less than 2/3  [{}] more  [{}] all\n", shades_mean(store),
+                     shades[0], shades[1], shades[2], shades[3], shades[4]);
 }
 
 }  // namespace dmsnap::cli

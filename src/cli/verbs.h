@@ -24,6 +24,8 @@ const Command& dump_command();
 const Command& restore_command();
 const Command& repair_command();
 const Command& diff_command();
+const Command& export_command();
+const Command& import_command();
 
 /// Every verb, in the order in which the help lists them.
 std::span<const Command* const> all_commands();

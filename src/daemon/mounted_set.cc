@@ -189,6 +189,15 @@ std::vector<std::shared_ptr<const MountedSnapshot>> MountedSet::snapshots() cons
   return all;
 }
 
+std::shared_ptr<View> MountedSet::view(const std::string& name) {
+  if (name == "origin") return shared_origin();
+  if (const auto snapshot = find(name); snapshot && !merging(name)) return shared_view(snapshot);
+  for (const auto& [record, why] : unopened()) {
+    if (record.name == name) throw std::runtime_error(fmt::format("snapshot '{}' cannot be shown: {}", name, why));
+  }
+  throw std::runtime_error(fmt::format("there is no snapshot '{}'", name));
+}
+
 std::vector<MountedSet::Unopened> MountedSet::unopened() const {
   MutexLock lock(mutex_);
   return unopened_;

@@ -132,6 +132,9 @@ class MountedSet final : public ExportedTree {
 
   /// Everything that was answered is durable on return.
   [[nodiscard]] std::error_code flush_all();
+  /// Runs a wave: whatever was answered before is in its place on return, what it replaced is kept, and that view is
+  /// durable.
+  [[nodiscard]] std::error_code settle(View& view) { return flusher_.flush_and_wait(view); }
   /// flush_all(), then marks the set closed; does nothing before begin(). Nothing may be asked of it afterwards. Throws
   /// when that fails.
   void close();
@@ -153,6 +156,8 @@ class MountedSet final : public ExportedTree {
   /// Of the filesystem in the image, as blkid names it; empty when there is none.
   std::string filesystem() const;
   std::vector<std::shared_ptr<const MountedSnapshot>> snapshots() const;
+  /// Of "origin" or a snapshot. Throws std::runtime_error when there is none to be read.
+  std::shared_ptr<View> view(const std::string& name);
   std::vector<Unopened> unopened() const;
 
   /// `forget` is called with the id of a file whose content is not what it was (a snapshot that became invalid, an

@@ -6,6 +6,7 @@
 #include <limits>
 #include <stdexcept>
 
+#include "daemon/difference_report.h"
 #include "daemon/mounted_set.h"
 #include "daemon/status_report.h"
 
@@ -85,6 +86,14 @@ nlohmann::json status(const MountedSet& set, const nlohmann::json& request) {
   return {{"status", status_report(set)}, {"text", status_text(set)}, {"dm", dm}};
 }
 
+nlohmann::json diff(MountedSet& set, const nlohmann::json& request) {
+  if (!request.contains("a")) throw std::runtime_error("'a' is missing");
+  DifferenceRequest wanted{.a = request["a"]};
+  if (request.contains("b")) wanted.b = request["b"].get<std::string>();
+  if (request.contains("from")) wanted.from = whole_number<std::uint64_t>(request, "from");
+  return difference_report(set, wanted);
+}
+
 }  // namespace
 
 SetControl::SetControl(MountedSet& set) {
@@ -108,6 +117,7 @@ SetControl::SetControl(MountedSet& set) {
     return nlohmann::json{{"snapshots", status_report(set)["snapshots"]}};
   });
   dispatcher_.add("status", {"name"}, [&set](const nlohmann::json& request) { return status(set, request); });
+  dispatcher_.add("diff", {"a", "b", "from"}, [&set](const nlohmann::json& request) { return diff(set, request); });
   dispatcher_.add("flush", {}, [&set](const nlohmann::json&) {
     if (const auto error = set.flush_all()) throw std::runtime_error("flush: " + error.message());
     return nlohmann::json::object();

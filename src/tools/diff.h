@@ -3,11 +3,29 @@
 
 #include <cstdint>
 #include <functional>
+#include <utility>
 
 #include "dmsnap/block_device.h"
 #include "dmsnap/units.h"
 
 namespace dmsnap {
+
+/// Joins neighbours.
+class JoinedExtents {
+ public:
+  explicit JoinedExtents(std::function<void(const Extent&)> out) : out_(std::move(out)) {}
+  /// Ascending, without overlap.
+  void add(const Extent& extent);
+  /// After the last.
+  void end();
+
+ private:
+  const std::function<void(const Extent&)> out_;
+  Extent extent_{};
+};
+
+/// Adds what of `extent` differs between two images of one size, to the sector. Throws std::system_error.
+void compare_images(BlockDevice& left, BlockDevice& right, const Extent& extent, JoinedExtents& differs);
 
 /// Why a result is not all that it seems.
 struct DiffDoubts {

@@ -46,11 +46,12 @@ class ImageMap {
   std::vector<std::uint64_t> copied_;
 };
 
-/// The map of a store's image.
+/// The map of a store's image, or of where two images differ.
 struct StoreMap {
   ImageMap map;
-  bool valid = true;       ///< as the header says
-  bool size_known = true;  ///< false: drawn up to the highest exception, rounded up by less than an eighth or a chunk
+  bool differences = false;  ///< what is marked differs; otherwise it is copied
+  bool valid = true;         ///< as the header says
+  bool size_known = true;    ///< false: drawn up to the highest exception, rounded up by less than an eighth or a chunk
 };
 
 /// The map of a sound store, also of one that says that it is invalid; without `origin_sectors` the size of the image

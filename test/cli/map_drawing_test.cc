@@ -71,6 +71,20 @@ TEST(TextDrawing, shows_each_cell_in_the_shade_of_what_is_copied) {
   EXPECT_NE(text(store, 8, Charset::unicode).find("│█░▒▓    │"), std::string::npos);
 }
 
+TEST(TextDrawing, shows_differences_as_such) {
+  StoreMap store = made(4, 4, {{1, 1}});
+  store.differences = true;
+  const std::string all =
+      "a and b: image of 16 KiB, 4.0 KiB different (25.0%)\n"
+      "one cell is 4.0 KiB\n"
+      "     0 B | #  |\n"
+      "different: [ ] none  [.] less than 1/3  [:] less than 2/3  [+] more  [#] all\n";
+  std::ostringstream out;
+  TextDrawing{.columns = 8}.draw(store, "a and b", out);
+  EXPECT_EQ(out.str(), all);
+  EXPECT_NE(svg(store).find(">different:<"), std::string::npos);
+}
+
 TEST(TextDrawing, takes_the_width_of_the_screen_and_no_more_than_its_rows) {
   for (const std::size_t screen : {40U, 80U, 200U}) {
     const TextDrawing drawing = TextDrawing::for_screen(screen, Charset::ascii);

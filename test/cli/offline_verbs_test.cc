@@ -130,6 +130,17 @@ TEST_F(OfflineVerbs, what_is_no_dump_is_shown_without_harm_to_a_terminal) {
   EXPECT_EQ(err_.find('\x1b'), std::string::npos);
 }
 
+TEST_F(OfflineVerbs, a_difference_can_be_summed_up) {
+  EXPECT_EQ(run({"diff", "--exceptions", "--summary", "c.cow", "disk.img"}), done);
+  EXPECT_NE(out_.find("disk.img: 2 extents differ, 12 KiB of 1.0 MiB (1.2%)\n"), std::string::npos) << out_;
+  EXPECT_EQ(run({"diff", "--exceptions", "--summary", "--json", "c.cow", "disk.img"}), done);
+  EXPECT_EQ(out_, "{\n  \"bytes\": 12288,\n  \"extents\": 2,\n  \"size_bytes\": 1048576\n}\n");
+  EXPECT_EQ(run({"diff", "--compare", "c.cow", "disk.img"}), run({"diff", "c.cow", "disk.img"}));
+  expect(wrong_usage, "exclude each other", {"diff", "--compare", "--exceptions", "c.cow", "disk.img"});
+  expect(wrong_usage, "--map cannot be combined", {"diff", "--map", "--summary", "c.cow", "disk.img"});
+  expect(wrong_usage, "one operand too many", {"diff", "c.cow", "disk.img", "other"});
+}
+
 TEST_F(OfflineVerbs, a_dump_is_a_regular_file) {
   expect(failed, "Is a directory", {"restore", "./", "new.cow", "--data", "c.cow"});
   ASSERT_EQ(::mkfifo(path("f.ifo").c_str(), 0600), 0);

@@ -82,6 +82,8 @@ expect_failure 1 "the origin is being rolled back to 'old'" "$DMSNAP" create d m
 expect_failure 1 "the origin is being rolled back to 'old'" "$DMSNAP" create d more --of old
 expect_failure 1 "the origin is being rolled back to 'old' already" "$DMSNAP" merge d newer
 expect_failure 1 "the origin is being rolled back to 'old'" "$DMSNAP" remove d old
+expect_failure 1 "the origin is being rolled back to 'old'" "$DMSNAP" diff d newer
+expect_failure 1 "there is no snapshot 'old'" "$DMSNAP" diff d newer old
 expect_failure 1 "the origin is not being rolled back to 'newer'" "$DMSNAP" merge d newer --pause
 create clone --of newer
 load d/origin 4
