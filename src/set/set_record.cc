@@ -93,8 +93,8 @@ class Members {
 
 SnapshotRecord decode_snapshot(const Json& json, std::size_t index, const std::string& file) {
   const Members members(json, fmt::format("snapshots[{}].", index), file);
-  members.only(
-      {"name", "type", "chunk_sectors", "cow_sectors", "created", "read_only", "path", "base", "leaving", "invalid"});
+  members.only({"name", "type", "chunk_sectors", "cow_sectors", "created", "read_only", "path", "sectors", "base",
+                "leaving", "invalid"});
   SnapshotRecord record;
   record.name = members.text("name");
   if (const auto problem = name_problem(record.name)) members.bad("name", *problem);
@@ -109,6 +109,7 @@ SnapshotRecord decode_snapshot(const Json& json, std::size_t index, const std::s
     record.path = members.text("path");
     if (!record.path.starts_with('/')) members.bad("path", "is not absolute");
   }
+  if (members.find("sectors")) record.sectors = members.number("sectors");
   if (members.find("base")) record.base = members.text("base");
   if (members.find("leaving")) record.leaving = members.flag("leaving");
   if (members.find("invalid")) record.invalid = members.text("invalid");
@@ -130,6 +131,7 @@ Json encode_snapshot(const SnapshotRecord& record) {
     }
     json["path"] = record.path;
   }
+  if (record.sectors) json["sectors"] = *record.sectors;
   if (!record.base.empty()) json["base"] = record.base;
   if (record.leaving) json["leaving"] = true;
   if (record.invalid) json["invalid"] = *record.invalid;
@@ -163,7 +165,7 @@ Layout decode_layout(const Members& members) {
   return *layout;
 }
 
-/// Each falls through to one that is listed, and in the end to the origin.
+/// Each falls through to one that is listed, in the end to the origin, and is no longer than that.
 void check_bases(const SetRecord& record, const Members& members) {
   for (const auto& snapshot : record.snapshots) {
     if (!snapshot.base.empty() && record.find(snapshot.base) == nullptr) {
@@ -174,6 +176,12 @@ void check_bases(const SetRecord& record, const Members& members) {
     const SnapshotRecord* base = record.find(snapshot.base);
     if (base == nullptr || base->type != "N" || snapshot.type == "N") continue;
     members.bad("snapshots", fmt::format("has {}, whose base {} is transient", snapshot.name, base->name));
+  }
+  const std::uint64_t origin_sectors = (record.origin_bytes + sector_bytes - 1) / sector_bytes;
+  for (const auto& snapshot : record.snapshots) {
+    if (!snapshot.sectors || (*snapshot.sectors > 0 && *snapshot.sectors <= origin_sectors)) continue;
+    members.bad("snapshots", fmt::format("has {} of {} sectors, the origin has {}", snapshot.name, *snapshot.sectors,
+                                         origin_sectors));
   }
   if (record.bases_first().size() < record.snapshots.size()) members.bad("snapshots", "are each other's bases");
 }

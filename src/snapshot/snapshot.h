@@ -33,6 +33,9 @@ class Snapshot final : public View {
   struct Options {
     std::size_t held_capacity_bytes = 0;
     bool writable = true;
+    /// Length, no more than the base's, when the snapshot is shorter: the base has grown since. What lies behind its
+    /// end is the base's alone, and needs no copy.
+    std::optional<std::uint64_t> sectors = {};
     /// Records durably, outside the store, that the snapshot is invalid: asked when the store's header cannot.
     std::function<std::error_code(const std::string& reason)> record_invalid;
     /// Told once when the snapshot becomes invalid or overflows; any thread, with locks of the
@@ -122,6 +125,7 @@ class Snapshot final : public View {
   enum class Use { read, write, keep };
 
   ChunkGeometry geometry() const { return store_.geometry(); }
+  /// What is copied of them: a chunk as a whole, also beyond the end of a snapshot that is shorter than its base.
   Extent extent_of(Chunk first, std::uint64_t chunks) const;
   /// The end of the chunks that the range touches inside the view.
   Chunk end_of(Extent range) const;
@@ -173,6 +177,7 @@ class Snapshot final : public View {
   ExceptionStore& store_;
   Flusher& flusher_;
   const Options options_;
+  const std::uint64_t base_sectors_;  // of the first base; no later one is shorter
   const std::uint64_t sectors_;
 
   mutable SharedMutex mutex_;
