@@ -80,6 +80,11 @@ std::unique_ptr<BlockDevice> open_to_look(const std::string& text) {
   return device;
 }
 
+std::string with_name(const std::string& path, const std::system_error& error) {
+  const std::string what = error.what();
+  return what.starts_with(path) ? what : path + ": " + what;
+}
+
 std::optional<std::uint64_t> origin_sectors(const po::variables_map& values) {
   if (!values.count("origin")) return std::nullopt;
   return open_to_look(operand(values, "origin"))->sectors();

@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <system_error>
 #include <vector>
 
 #include "base/unique_fd.h"
@@ -18,6 +19,9 @@ namespace dmsnap::cli {
 /// meanwhile: a store that is mounted is in use, also when it is named through a loop device, and so is a block device
 /// on which another one stands (a COW device of an active snapshot). Throws std::runtime_error with one line.
 std::unique_ptr<BlockDevice> open_to_look(const std::string& text);
+
+/// What went wrong with the file at `path`, which the error names or not.
+std::string with_name(const std::string& path, const std::system_error& error);
 
 /// The size of what --origin names; nothing without it.
 std::optional<std::uint64_t> origin_sectors(const po::variables_map& values);

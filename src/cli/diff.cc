@@ -13,6 +13,9 @@
 #include "cli/verbs.h"
 #include "cli/view_difference.h"
 #include "dmsnap/error.h"
+#include "set/image_format.h"
+#include "set/record_file.h"
+#include "set/set_error.h"
 
 namespace dmsnap::cli {
 
@@ -31,6 +34,32 @@ void warn(const std::string& path, const DiffDoubts& doubts, std::ostream& err) 
   }
 }
 
+/// The COW file of what the one at `path` falls through to, as the set says in whose folder it lies; nothing for one
+/// that falls through to the origin, or of which nothing can be told.
+std::optional<std::string> cow_below(const std::filesystem::path& path) {
+  try {
+    const auto file = std::filesystem::canonical(path);
+    const auto folder = SetFolder::open(file.parent_path());
+    const auto record = folder ? RecordFile(*folder).read() : std::nullopt;
+    const SnapshotRecord* own = record ? record->find(file.stem().string()) : nullptr;
+    if (own == nullptr || own->attached() || cow_file(own->name) != file.filename()) return std::nullopt;
+    const SnapshotRecord* base = record->find(own->base);
+    if (base == nullptr) return std::nullopt;
+    return base->attached() ? base->path : folder->path_of(cow_file(base->name));
+  } catch (const SetError&) {
+  } catch (const std::system_error&) {
+  }
+  return std::nullopt;
+}
+
+void warn_of_base(const std::string& path, const std::string& origin, std::ostream& err) {
+  const auto below = cow_below(path);
+  if (!below) return;
+  err << "dmsnap: diff: " << path
+      << ": warning: the snapshot falls through to another one, and only what it has itself "
+      << "is listed; for the rest: dmsnap diff " << shell_word(*below) << " " << shell_word(origin) << "\n";
+}
+
 /// Of a COW file and its origin.
 void diff_files(const po::variables_map& values, Streams streams) {
   if (values.count("OTHER"))
@@ -47,6 +76,7 @@ void diff_files(const po::variables_map& values, Streams streams) {
         values.count("exceptions") ? list_exceptions(*cow, origin->sectors(), add) : diff_store(*cow, *origin, add);
     report->end();
     warn(path, doubts, streams.err);
+    warn_of_base(path, origin_path, streams.err);
   } catch (const StoreError& error) {
     throw std::runtime_error(path + ": " + error.what());
   } catch (const std::system_error& error) {

@@ -21,18 +21,28 @@ Place absolute_place(const std::string& text) {
   return place;
 }
 
-std::pair<std::string, Place> parse_attach(const std::string& text) {
+/// NAME=PATH, or NAME:LENGTH=PATH.
+Attachment parse_attach(const std::string& text) {
   const std::size_t equals = text.find('=');
   if (equals == 0 || equals == std::string::npos || equals + 1 == text.size()) {
     throw UsageError("--attach '" + text + "': use NAME=PATH, the COW file or device of the snapshot NAME");
   }
-  return {text.substr(0, equals), absolute_place(text.substr(equals + 1))};
+  Attachment attachment{.name = text.substr(0, equals), .cow = absolute_place(text.substr(equals + 1))};
+  if (const std::size_t colon = attachment.name.find(':'); colon != std::string::npos) {
+    const std::uint64_t bytes = parse_size("--attach " + attachment.name, attachment.name.substr(colon + 1));
+    if (bytes == 0 || bytes % sector_bytes != 0) {
+      throw UsageError("--attach " + attachment.name + ": the length is a multiple of 512, and not 0");
+    }
+    attachment.sectors = bytes / sector_bytes;
+    attachment.name.resize(colon);
+  }
+  return attachment;
 }
 
 /// What lies in the middle of something else may be in use there, and is no set of its own.
 void check_parts(const ServeOptions& options) {
   const bool parts = !options.origin.whole() ||
-                     std::ranges::any_of(options.attach, [](const auto& each) { return !each.second.whole(); });
+                     std::ranges::any_of(options.attach, [](const auto& each) { return !each.cow.whole(); });
   if (parts && !options.read_only) throw UsageError("a part of a file can only be shown: add --read-only");
   if (!options.origin.whole() && !options.store.empty()) throw UsageError("--store: a part of a file has none");
 }
@@ -65,9 +75,8 @@ class Mount final : public Command {
     options.add_options()                                                                 //
         ("store", po::value<std::string>(), "folder of the set; default: ORIGIN.dmsnap")  //
         ("attach", po::value<std::vector<std::string>>(),
-         "NAME=PATH: take the COW file or device PATH, where it lies, as snapshot NAME; with --read-only also a part "
-         "of "
-         "a file, PATH@OFFSET+LENGTH")                                                                              //
+         "NAME=PATH: take the COW file or device PATH, where it lies, as snapshot NAME, or NAME:LENGTH when it is "
+         "shorter than the origin; with --read-only also a part of a file, PATH@OFFSET+LENGTH")                     //
         ("read-only,r", "nothing is written, neither to the origin nor to a store")                                 //
         ("format", po::value<std::string>(), "raw: the origin is a raw image, whatever its first bytes look like")  //
         ("force", "mount although the origin was changed, or a store is missing")                                   //

@@ -99,6 +99,8 @@ class Repair final : public Command {
       throw std::runtime_error(path + ": " + error.what());
     } catch (const ReadError& error) {
       throw std::runtime_error(path + ": " + error.what());
+    } catch (const std::system_error& error) {
+      throw std::runtime_error(with_name(operand(values, "OUT"), error));
     }
     return done;
   }

@@ -25,10 +25,10 @@ namespace {
 
 constexpr std::chrono::milliseconds idle_before_wave(1000);
 
-std::vector<std::string> names_of(const std::vector<std::pair<std::string, Place>>& attach) {
+std::vector<std::string> names_of(const std::vector<Attachment>& attach) {
   std::vector<std::string> names;
   names.reserve(attach.size());
-  for (const auto& [name, place] : attach) names.push_back(name);
+  for (const Attachment& each : attach) names.push_back(each.name);
   return names;
 }
 

@@ -182,8 +182,9 @@ class MountedSet final : public ExportedTree {
   std::shared_ptr<View> shared_origin() { return {std::shared_ptr<void>(), &origin_}; }
   std::shared_ptr<MountedSnapshot> open_listed(const SnapshotRecord& record);
   void attach_all();
+  std::optional<std::uint64_t> length_of(const Attachment& given) const;
   bool listed_at(const std::string& name, const std::string& path) const;
-  std::shared_ptr<MountedSnapshot> open_attached(const std::string& name, const Place& place);
+  std::shared_ptr<MountedSnapshot> open_attached(const Attachment& given);
   /// Over the store at the path `existing` (for messages), or over a new one when that is empty.
   std::shared_ptr<MountedSnapshot> build(const SnapshotRecord& record, std::shared_ptr<View> base,
                                          std::unique_ptr<BlockDevice> cow, const std::string& existing);

@@ -111,6 +111,7 @@ void MountedSet::create(const CreateRequest& request) try {
                         .read_only = request.read_only};
   const std::shared_ptr<View> base = base_view(request);
   record.base = request.of;
+  if (base->sectors() < origin_.sectors()) record.sectors = base->sectors();
   auto snapshot = build(record, base, std::make_unique<FileDevice>(duplicate(pending.fd())), "");
   snapshot->record.type = record.type = snapshot->store->type_name();
   const auto above = to_put_above(request, record);

@@ -130,21 +130,49 @@ bool MountedSet::listed_at(const std::string& name, const std::string& path) con
 /// Before open_all(): others may fall through to one that was moved.
 void MountedSet::attach_all() {
   std::vector<std::shared_ptr<MountedSnapshot>> attached;
-  for (const auto& [name, place] : options_.attach) {
-    if (place.whole() && listed_at(name, place.path)) continue;
+  for (const Attachment& given : options_.attach) {
+    const std::string& name = given.name;
+    const Place& place = given.cow;
+    if (place.whole() && listed_at(name, place.path)) {
+      static_cast<void>(length_of(given));  // refuses another one
+      continue;
+    }
     if (std::ranges::find(attached, name, [](const auto& each) { return each->record.name; }) != attached.end()) {
       throw std::runtime_error(fmt::format("--attach names snapshot '{}' twice", name));
     }
-    attached.push_back(open_attached(name, place));
+    attached.push_back(open_attached(given));
     if (place.whole()) newly_attached_.push_back(attached.back()->record);
   }
   for (auto& snapshot : attached) take_in(std::move(snapshot));
 }
 
+/// As it is recorded, where it is. Nothing: as long as the origin.
+std::optional<std::uint64_t> MountedSet::length_of(const Attachment& given) const {
+  const std::uint64_t origin_sectors = origin_.sectors();
+  if (given.sectors && *given.sectors > origin_sectors) {
+    throw std::runtime_error(fmt::format("--attach {}: {} bytes are more than the origin has, {}", given.name,
+                                         *given.sectors * sector_bytes, size_bytes()));
+  }
+  const auto listed = set_.find(given.name);
+  if (!listed) return given.sectors == origin_sectors ? std::nullopt : given.sectors;
+  const std::uint64_t recorded = listed->sectors.value_or(origin_sectors);
+  if (given.sectors && *given.sectors != recorded) {
+    throw std::runtime_error(fmt::format("--attach {}: that snapshot is recorded with {} bytes; remove it first ({})",
+                                         given.name, recorded * sector_bytes, set_.removal(given.name)));
+  }
+  return listed->sectors;
+}
+
 /// A part of a file is shown as long as the set is mounted, which is read-only, and never recorded.
-std::shared_ptr<MountedSnapshot> MountedSet::open_attached(const std::string& name, const Place& place) {
-  const SnapshotRecord record{
-      .name = name, .type = "P", .chunk_sectors = 0, .created = std::chrono::system_clock::now(), .path = place.text()};
+std::shared_ptr<MountedSnapshot> MountedSet::open_attached(const Attachment& given) {
+  const std::string& name = given.name;
+  const Place& place = given.cow;
+  const SnapshotRecord record{.name = name,
+                              .type = "P",
+                              .chunk_sectors = 0,
+                              .created = std::chrono::system_clock::now(),
+                              .path = place.text(),
+                              .sectors = length_of(given)};
   std::unique_ptr<BlockDevice> cow;
   if (place.whole()) {
     UniqueFd fd = set_.open_attached(name, place.path);
@@ -179,6 +207,7 @@ std::shared_ptr<MountedSnapshot> MountedSet::build(const SnapshotRecord& record,
       Snapshot::Options{
           .held_capacity_bytes = options_.held_bytes,
           .writable = writable,
+          .sectors = record.sectors,
           .record_invalid = [this,
                              name = record.name](const std::string& reason) { return record_invalid(name, reason); },
           .changed = [this, name = record.name, id](
@@ -186,7 +215,7 @@ std::shared_ptr<MountedSnapshot> MountedSet::build(const SnapshotRecord& record,
   snapshot->file = std::make_unique<ViewFile>(
       *snapshot->view, flusher_,
       ViewFile::Options{.id = id,
-                        .size_bytes = size_bytes(),
+                        .size_bytes = record.sectors ? *record.sectors * sector_bytes : size_bytes(),
                         .writable = writable,
                         .created = to_timespec(record.created),
                         .allocated_bytes = [cow = snapshot->cow.get()] { return cow->allocated_bytes(); }});

@@ -5,7 +5,6 @@
 #include <cstdint>
 #include <optional>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "base/log.h"
@@ -15,11 +14,18 @@
 
 namespace dmsnap {
 
+/// A COW file or device that is to be shown as a snapshot, where it lies.
+struct Attachment {
+  std::string name;
+  Place cow;                                  ///< parts only when nothing is written
+  std::optional<std::uint64_t> sectors = {};  ///< of the snapshot, when it is shorter than the origin
+};
+
 struct ServeOptions {
   Place origin;  ///< a part of a file is only shown, as with read_only
   std::string mountpoint;
-  std::string store;                                  ///< folder of the set; empty: ORIGIN.dmsnap
-  std::vector<std::pair<std::string, Place>> attach;  ///< snapshot name, COW; parts only with read_only
+  std::string store;  ///< folder of the set; empty: ORIGIN.dmsnap
+  std::vector<Attachment> attach;
   bool read_only = false;
   bool allow_other = false;
   bool force = false;       ///< I know that the origin is unchanged, or that the missing stores do not matter

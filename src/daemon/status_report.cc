@@ -161,7 +161,7 @@ std::string text_of(const MountedSet& set, const MountedSnapshot& snapshot, cons
   const std::uint64_t data = usage.allocated > usage.metadata ? usage.allocated - usage.metadata : 0;
   std::string text = fmt::format("{:<24} {:<9} {} copied of {} ({:.1f}% full), chunks of {}, {}\n",
                                  snapshot.record.name, state_word(set, snapshot), human_size(data * sector_bytes),
-                                 human_size(set.size_bytes()), full_percent(usage),
+                                 human_size(snapshot.view->sectors() * sector_bytes), full_percent(usage),
                                  human_size(snapshot.store->geometry().chunk_bytes()), snapshot.store->type_name());
   if (const auto base = names.find(snapshot.view->base()); base != names.end()) {
     text += fmt::format("    falls through to {}\n", base->second);

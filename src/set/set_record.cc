@@ -93,8 +93,8 @@ class Members {
 
 SnapshotRecord decode_snapshot(const Json& json, std::size_t index, const std::string& file) {
   const Members members(json, fmt::format("snapshots[{}].", index), file);
-  members.only({"name", "type", "chunk_sectors", "cow_sectors", "created", "read_only", "path", "base", "leaving",
-                "deferred", "merging", "invalid"});
+  members.only({"name", "type", "chunk_sectors", "cow_sectors", "created", "read_only", "path", "sectors", "base",
+                "leaving", "deferred", "merging", "invalid"});
   SnapshotRecord record;
   record.name = members.text("name");
   if (const auto problem = name_problem(record.name)) members.bad("name", *problem);
@@ -109,6 +109,7 @@ SnapshotRecord decode_snapshot(const Json& json, std::size_t index, const std::s
     record.path = members.text("path");
     if (!record.path.starts_with('/')) members.bad("path", "is not absolute");
   }
+  if (members.find("sectors")) record.sectors = members.number("sectors");
   if (members.find("base")) record.base = members.text("base");
   if (members.find("leaving")) record.leaving = members.flag("leaving");
   if (members.find("deferred")) record.deferred = members.flag("deferred");
@@ -132,6 +133,7 @@ Json encode_snapshot(const SnapshotRecord& record) {
     }
     json["path"] = record.path;
   }
+  if (record.sectors) json["sectors"] = *record.sectors;
   if (!record.base.empty()) json["base"] = record.base;
   if (record.leaving) json["leaving"] = true;
   if (record.deferred) json["deferred"] = true;
@@ -167,7 +169,7 @@ Layout decode_layout(const Members& members) {
   return *layout;
 }
 
-/// Each falls through to one that is listed, and in the end to the origin.
+/// Each falls through to one that is listed, in the end to the origin, and is no longer than that.
 void check_bases(const SetRecord& record, const Members& members) {
   for (const auto& snapshot : record.snapshots) {
     if (!snapshot.base.empty() && record.find(snapshot.base) == nullptr) {
@@ -185,6 +187,12 @@ void check_bases(const SetRecord& record, const Members& members) {
     if (!snapshot.merging || (snapshot.base.empty() && record.valid_dependants(snapshot.name).empty())) continue;
     members.bad("snapshots",
                 fmt::format("has {}, which is merged into the origin, and stands between others", snapshot.name));
+  }
+  const std::uint64_t origin_sectors = (record.origin_bytes + sector_bytes - 1) / sector_bytes;
+  for (const auto& snapshot : record.snapshots) {
+    if (!snapshot.sectors || (*snapshot.sectors > 0 && *snapshot.sectors <= origin_sectors)) continue;
+    members.bad("snapshots", fmt::format("has {} of {} sectors, the origin has {}", snapshot.name, *snapshot.sectors,
+                                         origin_sectors));
   }
   if (record.bases_first().size() < record.snapshots.size()) members.bad("snapshots", "are each other's bases");
 }

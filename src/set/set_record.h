@@ -20,7 +20,8 @@ struct SnapshotRecord {
   Moment created = {};
   bool read_only = false;
   std::string path = {};  ///< absolute, when the COW is attached in place; empty: NAME.cow in the folder
-  std::string base = {};  ///< the snapshot that it falls through to; empty: the origin
+  std::optional<std::uint64_t> sectors = {};  ///< length, when it is shorter than the origin, which has grown since
+  std::string base = {};                      ///< the snapshot that it falls through to; empty: the origin
   bool leaving = false;   ///< to be removed once those that fall through to it have what they need of it
   bool deferred = false;  ///< to be merged from the next mount on
   bool merging = false;   ///< the origin is rolled back to it: it shows it, and gets its content

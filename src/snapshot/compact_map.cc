@@ -43,6 +43,12 @@ CompactMap::Neighbours CompactMap::far_around(std::uint64_t key) const {
   return found;
 }
 
+CompactMap::Exact CompactMap::at(const MapLeaf* leaf, std::uint64_t key, std::uint64_t reach_below) {
+  if (leaf == nullptr || !leaf->is_short()) return {};
+  const auto [any_below, there, value] = leaf->at_key(key);
+  return {.known = any_below || (key & leaf->mask()) >= reach_below, .there = there, .value = value};
+}
+
 void CompactMap::insert(std::uint64_t key, std::uint64_t value) {
   leaves_.room_for({key, value}).insert(key, value);
   ++size_;

@@ -75,10 +75,10 @@ class CompactMap {
     std::uint32_t value = 0;
   };
   [[gnu::always_inline]] Exact at(std::uint64_t key, std::uint64_t reach_below) const {
-    const MapLeaf* leaf = leaves_.find(key);
-    if (leaf == nullptr || !leaf->is_short()) return {};
-    const auto [any_below, there, value] = leaf->at_key(key);
-    return {.known = any_below || (key & leaf->mask()) >= reach_below, .there = there, .value = value};
+    const auto [leaf, narrow] = leaves_.look_up(key);
+    if (!narrow) return at(leaf, key, reach_below);
+    const auto [any_below, there, value] = leaf->at_narrow_key(key);
+    return {.known = any_below || MapLeaf::low(key) >= reach_below, .there = there, .value = value};
   }
 
   /// `key` is not there yet.
@@ -89,6 +89,7 @@ class CompactMap {
 
  private:
   Neighbours far_around(std::uint64_t key) const;
+  static Exact at(const MapLeaf* leaf, std::uint64_t key, std::uint64_t reach_below);
 
   Memory memory_;  // that leaves are in; outlives them
   LeafDirectory leaves_;

@@ -40,16 +40,22 @@ class LeafDirectory {
   ~LeafDirectory() { free(root_); }
 
   /// The leaf whose range has the key, or none; the memory has been asked for its value.
-  MapLeaf* find(std::uint64_t key) const {
+  MapLeaf* find(std::uint64_t key) const { return look_up(key).leaf; }
+  /// The same, and whether the leaf is_narrow().
+  struct Found {
+    MapLeaf* leaf = nullptr;
+    bool narrow = false;
+  };
+  [[gnu::always_inline]] Found look_up(std::uint64_t key) const {
     Slot slot = root_;
     while (slot.is_node()) {
       const Node& node = slot.node();
       const std::uint64_t at = node.index(key);
-      if (at >= node.count) return nullptr;
+      if (at >= node.count) return {};
       slot = node.slots()[at];
     }
     MapLeaf::prefetch(slot.leaf(), key, slot.capacity());
-    return slot.leaf();
+    return {.leaf = slot.leaf(), .narrow = slot.is_narrow()};
   }
 
   /// A leaf, and the lowest key of its range.
@@ -70,25 +76,28 @@ class LeafDirectory {
 
  private:
   struct Node;
-  /// A pointer to a leaf or a node, or none; a node's lowest bit is set. A leaf's capacity is in the 16 highest, which
-  /// are zeros in a program's pointers.
+  /// A pointer to a leaf or a node, or none; a node's lowest bit is set, the next one that of a narrow leaf. A leaf's
+  /// capacity is in the 16 highest, which are zeros in a program's pointers.
   class Slot {
    public:
     Slot() = default;
     explicit Slot(MapLeaf::Ptr leaf) {
-      if (leaf != nullptr) to_ = std::uint64_t{leaf->capacity()} << 48;
+      if (leaf != nullptr) to_ = std::uint64_t{leaf->capacity()} << 48 | (leaf->is_narrow() ? narrow_bit : 0);
       to_ |= reinterpret_cast<std::uintptr_t>(leaf.release());
     }
     explicit Slot(Node* node) : to_(reinterpret_cast<std::uintptr_t>(node) | 1) {}
 
     bool empty() const { return to_ == 0; }
     bool is_node() const { return (to_ & 1) != 0; }
+    bool is_narrow() const { return (to_ & narrow_bit) != 0; }
     Node& node() const { return *reinterpret_cast<Node*>(to_ - 1); }
-    MapLeaf* leaf() const { return reinterpret_cast<MapLeaf*>(to_ & ~std::uint64_t{0} >> 16); }
+    MapLeaf* leaf() const { return reinterpret_cast<MapLeaf*>(to_ & ~std::uint64_t{0} >> 16 & ~narrow_bit); }
     std::uint64_t capacity() const { return to_ >> 48; }
     bool operator==(const Slot&) const = default;
 
    private:
+    static constexpr std::uint64_t narrow_bit = 2;
+
     std::uint64_t to_ = 0;
   };
   struct Node {

@@ -54,7 +54,8 @@ class alignas(std::uint64_t) MapLeaf {
   static bool is_wide(std::uint64_t value) { return value >> 32 != 0; }
   bool can_hold(std::uint64_t value) const { return value_bytes_ == sizeof value || !is_wide(value); }
 
-  /// The lowest bits of a key, in which the keys of the range differ.
+  /// The lowest bits of a key, in which the keys of the narrowest range differ; and in which those of the range do.
+  static std::uint32_t low(std::uint64_t key) { return static_cast<std::uint32_t>(key % RankedBitmap::size); }
   std::uint64_t mask() const { return ~std::uint64_t{0} >> (64 - bits_); }
   /// As it is stored: of the bits that all keys of the range share, some or all are missing.
   std::uint64_t key(std::uint32_t at) const;
@@ -86,8 +87,12 @@ class alignas(std::uint64_t) MapLeaf {
     std::uint32_t value;
   };
   bool is_short() const { return bits_ <= 16 && value_bytes_ == 4; }
-  [[gnu::always_inline]] Exact at_key(std::uint64_t key) const {
-    if (!has_bitmap()) return at_short_key(static_cast<Short>(key));
+  Exact at_key(std::uint64_t key) const {
+    return is_narrow() ? at_narrow_key(key) : at_short_key(static_cast<Short>(key));
+  }
+  /// at_key() of the narrowest range: nothing of this header is looked at, which is another cache line.
+  bool is_narrow() const { return has_bitmap() && value_bytes_ == 4; }
+  [[gnu::always_inline]] Exact at_narrow_key(std::uint64_t key) const {
     const auto [count, has] = bitmap().rank(low(key));
     return at(count, has, sizeof(RankedBitmap));
   }
@@ -120,7 +125,6 @@ class alignas(std::uint64_t) MapLeaf {
     std::memcpy(&number, from, sizeof number);
     return number;
   }
-  static std::uint32_t low(std::uint64_t key) { return static_cast<std::uint32_t>(key % RankedBitmap::size); }
   bool has_bitmap() const { return bits_ == narrowest; }
   bool has_short_keys() const { return bits_ > narrowest && bits_ <= 16; }
   std::size_t key_bytes() const { return key_bytes(bits_); }

@@ -20,7 +20,8 @@ Snapshot::Snapshot(std::shared_ptr<View> base, BlockDevice& cow, ExceptionStore&
       store_(store),
       flusher_(flusher),
       options_(std::move(options)),
-      sectors_(base->sectors()),
+      base_sectors_(base->sectors()),
+      sectors_(options_.sectors.value_or(base_sectors_)),
       base_(std::move(base)) {
   ExceptionTable table;
   const bool valid = load_exceptions(store_, sectors_, table);
@@ -35,7 +36,7 @@ Snapshot::Snapshot(std::shared_ptr<View> base, BlockDevice& cow, ExceptionStore&
 
 Extent Snapshot::extent_of(Chunk first, std::uint64_t chunks) const {
   const Sector begin = geometry().first_sector(first);
-  return {begin, std::min(geometry().sectors_of(chunks), Sector(sectors_) - begin)};
+  return {begin, std::min(geometry().sectors_of(chunks), Sector(base_sectors_) - begin)};
 }
 
 Chunk Snapshot::end_of(Extent range) const {

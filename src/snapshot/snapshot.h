@@ -33,6 +33,9 @@ class Snapshot final : public View {
   struct Options {
     std::size_t held_capacity_bytes = 0;
     bool writable = true;
+    /// Length, no more than the base's, when the snapshot is shorter: the base has grown since. What lies behind its
+    /// end is the base's alone, and needs no copy.
+    std::optional<std::uint64_t> sectors = {};
     /// Records durably, outside the store, that the snapshot is invalid: asked when the store's header cannot.
     std::function<std::error_code(const std::string& reason)> record_invalid;
     /// Told once when the snapshot becomes invalid or overflows; any thread, with locks of the
@@ -103,7 +106,7 @@ class Snapshot final : public View {
   /// That exceptions take on the COW device, as the status line counts.
   std::uint64_t exception_bytes() const;
   std::uint64_t chunk_bytes() const { return geometry().chunk_bytes(); }
-  /// The chunks inside the view.
+  /// What is copied of chunks: each as a whole, also beyond the end of a snapshot that is shorter than its base.
   Extent extent_of(Chunk first, std::uint64_t chunks) const;
 
   /// Gives the space back that was taken ahead for copies; not while anything is expected. Without effect on content.
@@ -154,7 +157,7 @@ class Snapshot final : public View {
   ChunkGeometry geometry() const { return store_.geometry(); }
   /// The end of the chunks that the range touches inside the view.
   Chunk end_of(Extent range) const;
-  /// The end of those that end in the range; the last chunk of the view ends where the view does.
+  /// The end of those that end in the range; the last chunk of the base ends where the base does.
   Chunk end_of_whole(Extent range) const;
   /// Chunks that are claimed at once.
   std::uint64_t most_claimed() const { return std::max<std::uint64_t>(copy_bytes / geometry().chunk_bytes(), 1); }
@@ -230,6 +233,7 @@ class Snapshot final : public View {
   ExceptionStore& store_;
   Flusher& flusher_;
   const Options options_;
+  const std::uint64_t base_sectors_;  // of the first base; no later one is shorter
   const std::uint64_t sectors_;
 
   mutable SharedMutex mutex_;

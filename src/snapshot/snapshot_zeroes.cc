@@ -78,7 +78,7 @@ Result<std::uint64_t> Snapshot::zero_chunks(Use use, Chunk first, std::uint64_t 
 }
 
 Chunk Snapshot::end_of_whole(Extent range) const {
-  return range.end() == Sector(sectors_) ? end_of(range) : geometry().chunk_of(range.end());
+  return range.end() == Sector(base_sectors_) ? end_of(range) : geometry().chunk_of(range.end());
 }
 
 std::error_code Snapshot::reserve_copies(Extent range) {

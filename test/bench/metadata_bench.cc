@@ -159,6 +159,9 @@ class Bench {
                (loaded - kib) * 1024 / static_cast<double>(count_), (grown - kib) * 512 / static_cast<double>(count_));
     fmt::print("insert: {:.0f} ns, longest {:.0f} us, {:.0f} us where others had the processor meanwhile\n",
                inserting * 1e9 / static_cast<double>(count_), longest.undisturbed_us(), longest.disturbed_us());
+    const LongestCall nothing = time_nothing(inserting);
+    fmt::print("nothing at all, as often: longest {:.0f} us, {:.0f} us\n", nothing.undisturbed_us(),
+               nothing.disturbed_us());
   }
 
   void checking() {
@@ -202,6 +205,19 @@ class Bench {
 
  private:
   static constexpr std::uint64_t lookups = 4'000'000;
+
+  /// What the machine itself does to calls that are as short as an insert: a hypervisor and interrupts are seen by
+  /// nobody, but they take the processor, too.
+  static LongestCall time_nothing(double for_seconds) {
+    LongestCall longest;
+    const auto end = Clock::now() + std::chrono::duration<double>(for_seconds);
+    for (auto begin = Clock::now(); begin < end; begin = Clock::now()) {
+      auto now = begin;
+      while (now < begin + std::chrono::nanoseconds(500)) now = Clock::now();
+      longest.took(now - begin);
+    }
+    return longest;
+  }
 
   void read_areas(BlockDevice& cow) const {
     const AreaLayout layout(geometry, cow.sectors());

@@ -12,6 +12,7 @@
 
 #include "base/unique_fd.h"
 #include "cli/verbs.h"
+#include "set/set_record.h"
 #include "support/damage.h"
 
 namespace dmsnap::cli {
@@ -181,6 +182,27 @@ TEST_F(OfflineVerbs, diff_warns_of_an_invalid_snapshot_and_of_bytes_behind_the_l
   }
   change("c.cow", 4, std::string(1, '\0'));
   expect(done, "the snapshot is invalid", {"diff", "c.cow", "disk.img"});
+}
+
+TEST_F(OfflineVerbs, diff_warns_of_a_snapshot_that_falls_through_to_another_and_names_its_file) {
+  fs::create_directory(path("set.dmsnap"));
+  for (const char* name : {"old", "new", "apart"}) {
+    fs::copy_file(path("c.cow"), path(std::string("set.dmsnap/") + name + ".cow"));
+  }
+  SetRecord record{.origin = path("disk.img"), .origin_bytes = 1 << 20, .snapshots = {}};
+  record.snapshots = {{.name = "old", .base = "new"}, {.name = "new"}};
+  write("set.dmsnap/set.json", encode_set_record(record));
+  expect(done, "diff " + path("set.dmsnap/new.cow") + " " + path("disk.img"),
+         {"diff", "set.dmsnap/old.cow", "disk.img"});
+  EXPECT_EQ(std::ranges::count(err_, '\n'), 1) << err_;
+  fs::create_symlink(path("set.dmsnap/old.cow"), path("link.cow"));
+  expect(done, "falls through to another", {"diff", "--json", "link.cow", "disk.img"});
+  for (const char* file : {"set.dmsnap/new.cow", "set.dmsnap/apart.cow", "c.cow"}) {
+    expect(done, "", {"diff", file, "disk.img"});
+    EXPECT_EQ(err_, "") << file;
+  }
+  write("set.dmsnap/set.json", "{");
+  expect(done, "", {"diff", "set.dmsnap/old.cow", "disk.img"});
 }
 
 TEST_F(OfflineVerbs, diff_prints_nothing_before_it_has_looked) {

@@ -49,6 +49,34 @@ cmp d/snapshots/kernel expected.img && cmp d/origin origin.expected || fail "aft
 unserve d
 expect_failure 1 "kernel" "$DMSNAP" mount origin.img d --attach kernel=kernel.img
 
+# shorter than the origin, which was extended afterwards: as long as it was told, nothing is kept of what lies behind its end,
+# it and a clone of it are found again with that length, and another length is refused
+materialize shorter-than-origin-c16
+cp shorter-than-origin-c16/origin.img long.img
+cp shorter-than-origin-c16/cow.img short.img
+serve long.img d --attach short:1051136=short.img
+[ "$(stat -c %s d/snapshots/short)" = 1051136 ] || fail "not as long as it was told: $(stat -c %s d/snapshots/short)"
+[ "$(sha d/snapshots/short)" = "$(told shorter-than-origin-c16 snap.snapshot_sha256)" ] || fail "not what the kernel showed"
+says short "$(told shorter-than-origin-c16 snap.status)"
+write d/origin 300 100
+says short "$(told shorter-than-origin-c16 snap.status)"
+expect_failure 1 "" dd if=/dev/zero of=d/snapshots/short bs=512 seek=2053 count=1 conv=notrunc,fsync
+"$DMSNAP" create d --of short clone > out.txt 2> err.txt
+unserve d
+expect_failure 1 "is recorded with 1051136 bytes" "$DMSNAP" mount long.img d --attach short:1M=short.img
+serve long.img d --attach short:1051136=short.img
+for name in short clone; do
+  [ "$(stat -c %s d/snapshots/$name)" = 1051136 ] || fail "$name: another length after mounting again"
+  [ "$(sha d/snapshots/$name)" = "$(told shorter-than-origin-c16 snap.snapshot_sha256)" ] || fail "$name: not as it was"
+done
+write d/origin 0 250
+[ "$(sha d/snapshots/clone)" = "$(told shorter-than-origin-c16 snap.snapshot_sha256)" ] || fail "the clone is not as it was"
+"$DMSNAP" remove --wait d short 2> err.txt || fail "remove: $(cat err.txt)"
+[ "$(sha d/snapshots/clone)" = "$(told shorter-than-origin-c16 snap.snapshot_sha256)" ] || fail "the clone is not as it was without its base"
+unserve d
+expect_failure 1 "more than the origin has" "$DMSNAP" mount long.img d --attach short:4M=short.img
+for length in 0 513; do expect_failure 2 "multiple of 512" "$DMSNAP" mount long.img d --attach "short:$length=short.img"; done
+
 # missing: read-only, and said; put back all is well; removed and mounted again the origin can be written
 mv cow.img away.img
 serve origin.img d

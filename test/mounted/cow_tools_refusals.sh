@@ -105,5 +105,19 @@ ulimit -S -f 100 # SIGXFSZ would end it before it has cleaned up
 expect 1 "File too large" repair $cow new.cow
 expect 1 "File too large" restore dump.txt new.cow --data $cow
 ulimit -S -f unlimited
+mkdir small && mount -t tmpfs -o size=16k none small # metadata fits, data does not
+echo old > small/there
+for verb in "dump -o" "dump --map -o" "dump --json -o"; do
+  head -c 12K /dev/zero > small/fill
+  expect 1 "small/new: No space left" $verb small/new $cow
+  rm small/fill
+done
+for output in small/new "--force small/there"; do
+  expect 1 "${output#* }" repair $cow $output
+  expect 1 "${output#* }" restore dump.txt --data $cow $output
+done
+grep -q "No space left" err.txt || fail "does not say why: $(cat err.txt)"
+[ "$(ls -A small)" = there ] && [ "$(cat small/there)" = old ] || fail "no room, and left behind: $(ls -lA small)"
+umount small
 [ "$(cat new.txt)" = precious ] || fail "a file was changed by what failed"
 [ -z "$(find . -maxdepth 1 -name '.new*')" ] || fail "left behind: $(ls -A)"

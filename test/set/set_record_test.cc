@@ -145,6 +145,16 @@ TEST(SetRecord, layout_and_bases_go_there_and_back) {
   EXPECT_EQ(decode_set_record(encode_set_record(record), "f"), record);
 }
 
+TEST(SetRecord, a_length_goes_there_and_back_and_is_none_beyond_the_origin) {
+  SetRecord record = full_record();
+  record.snapshots[0].sectors = record.origin_bytes / 512;
+  record.snapshots[1].sectors = 1;
+  EXPECT_EQ(decode_set_record(encode_set_record(record), "f"), record);
+  for (const std::uint64_t sectors : {std::uint64_t{0}, record.origin_bytes / 512 + 1}) {
+    EXPECT_TRUE(says(with("/snapshots/0/sectors", sectors), "first of " + std::to_string(sectors) + " sectors"));
+  }
+}
+
 TEST(SetRecord, bases_that_lead_nowhere_are_damage) {
   EXPECT_TRUE(says(with("/snapshots/0/base", "third"), "has first, whose base third is not listed"));
   EXPECT_TRUE(says(with("/snapshots/0/base", "first"), "are each other's bases"));

@@ -63,7 +63,8 @@ Opened open(const Case& described, const State& state) {
   Opened opened;
   try {
     RigSnapshot& snapshot =
-        rig.add(std::make_unique<FailingDevice>(state.cow), "P", {.chunk_sectors = state.device->chunk_sectors});
+        rig.add(std::make_unique<FailingDevice>(state.cow), "P", {.chunk_sectors = state.device->chunk_sectors},
+                {.sectors = described.snapshot_sectors});
     opened.record.info = snapshot.view->status();
     Bytes content(described.snapshot_bytes());
     opened.record.unreadable = static_cast<bool>(snapshot.file->read(0, content));

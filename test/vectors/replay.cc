@@ -57,7 +57,7 @@ bool Replay::supports(const Op& op) {
       "origin-up",  "origin-down", "origin-error", "origin-ok", "origin-delay", "up",         "down",      "cow-error",
       "cow-ok",     "w",           "zero",         "r",         "discard",      "flush",      "status",    "sums",
       "checkpoint", "par",         "endpar",       "sleep",     "merge-up",     "merge-wait", "merge-down"};
-  return verbs.contains(op[0]) && std::ranges::none_of(op, [](const auto& word) { return word.starts_with("len="); });
+  return verbs.contains(op[0]);
 }
 
 void Replay::run(std::size_t end) {
@@ -107,7 +107,8 @@ Record Replay::up(const Op& op) {
     auto device = std::make_unique<FailingDevice>(before);
     FailingDevice* const raw = device.get();
     const auto chunk = static_cast<std::uint32_t>(std::stoul(op[2]));
-    target.open = &rig_.add(std::move(device), op[3], {.chunk_sectors = chunk});
+    target.open =
+        &rig_.add(std::move(device), op[3], {.chunk_sectors = chunk}, {.sectors = described_.snapshot_sectors});
     target.features.assign(op.begin() + 4, op.end());
     target.cow = raw;
     target.closed.reset();
@@ -223,7 +224,7 @@ void Replay::expect_devices(const Records& devices) {
     if (recorded.info) {
       EXPECT_EQ(status(name), recorded.info);
     }
-    Bytes content(described_.snapshot_bytes());
+    Bytes content(name == "origin" ? described_.origin_bytes : described_.snapshot_bytes());
     const bool unreadable = static_cast<bool>(shown->read(0, content));
     if (recorded.unreadable) {
       EXPECT_TRUE(unreadable);
