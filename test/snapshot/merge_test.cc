@@ -213,6 +213,21 @@ TEST_F(Merging, what_is_zeroed_meanwhile_stays_zeros_and_holes_are_told) {
   EXPECT_EQ(on_device(103), 0);
 }
 
+TEST_F(Merging, of_one_that_is_shorter_what_lies_behind_its_end_stays) {
+  ASSERT_FALSE(write(origin_, 0, 1, sectors));
+  auto& old = take(full_cow, 8, {.sectors = 100});
+  ASSERT_FALSE(write(origin_, 90, 2, 30));
+  ASSERT_FALSE(rig_.flush(origin_));
+  rig_.begin_merge(old);
+  EXPECT_EQ(shows(origin_, 99), 1);
+  EXPECT_EQ(shows(origin_, 104), 2) << "no chunk of the snapshot";
+  ASSERT_FALSE(write(origin_, 102, 3, 1)) << "behind its end, in the chunk that has the end";
+  finish();
+  EXPECT_EQ(on_device(99), 1);
+  EXPECT_EQ(on_device(102), 3);
+  EXPECT_EQ(on_device(104), 2);
+}
+
 TEST_F(Merging, it_goes_on_after_a_restart) {
   auto& old = take();
   ASSERT_FALSE(write(origin_, 0, 2, 64));
