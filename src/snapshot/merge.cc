@@ -38,7 +38,7 @@ Merge::Merge(Origin& origin, std::shared_ptr<Snapshot> snapshot, Flusher& flushe
 std::optional<std::uint64_t> Merge::enter(Extent range, Wait wait, Entered& lock) NO_THREAD_SAFETY_ANALYSIS {
   if (wait == Wait::yes) {
     lock.lock();
-    in_hand_changed_.wait(lock, [&] { return !in_hand(range); });
+    in_hand_changed_.wait(lock, [&]() NO_THREAD_SAFETY_ANALYSIS { return !in_hand(range); });
   } else if (!lock.try_lock() || in_hand(range)) {
     return std::nullopt;
   }

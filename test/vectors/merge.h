@@ -12,8 +12,8 @@
 
 namespace dmsnap::test {
 
-/// Merges a snapshot that is closed into its origin, as the target snapshot-merge does: with the store alone, run by run,
-/// since the engine merges many runs at once. What the store gives is copied here.
+/// Merges a snapshot that is closed into its origin, as the target snapshot-merge does: with the store alone, run by
+/// run, since the engine merges many runs at once. What the store gives is copied here.
 class Merge {
  public:
   using WriteOrigin = std::function<std::error_code(Sector to, const Bytes& data)>;
