@@ -19,10 +19,11 @@ struct SnapshotRecord {
   std::uint64_t cow_sectors = 0;    ///< logical size of the COW file or device
   Moment created = {};
   bool read_only = false;
-  std::string path = {};  ///< absolute, when the COW is attached in place; empty: NAME.cow in the folder
-  std::string base = {};  ///< the snapshot that it falls through to; empty: the origin
-  bool leaving = false;   ///< to be removed once those that fall through to it have what they need of it
-  bool merging = false;   ///< the origin is rolled back to it: it shows it, and gets its content
+  std::string path = {};        ///< absolute, when the COW is attached in place; empty: NAME.cow in the folder
+  std::string base = {};        ///< the snapshot that it falls through to; empty: the origin
+  bool leaving = false;         ///< to be removed once those that fall through to it have what they need of it
+  bool merging = false;         ///< the origin is rolled back to it: it shows it, and gets its content
+  std::string not_frozen = {};  ///< which filesystems that it holds were not frozen when it was taken, and why
   std::optional<std::string> invalid = {};  ///< why the snapshot is invalid whatever its header says
 
   bool attached() const { return !path.empty(); }

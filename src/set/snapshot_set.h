@@ -135,6 +135,9 @@ class SnapshotSet {
   /// until it is removed. It falls through to the origin, and nothing valid to it.
   void mark_merging(const std::string& name) EXCLUDES(mutex_);
 
+  /// On return it is durable that filesystems in the snapshot were not frozen, and why.
+  void set_not_frozen(const std::string& name, const std::string& why) EXCLUDES(mutex_);
+
   Layout layout() const EXCLUDES(mutex_);
   /// How new snapshots are laid out from now on; durable.
   void set_layout(Layout layout) EXCLUDES(mutex_);
