@@ -6,6 +6,7 @@
 #include <limits>
 #include <stdexcept>
 
+#include "daemon/freeze_report.h"
 #include "daemon/mounted_set.h"
 #include "daemon/status_report.h"
 
@@ -42,6 +43,12 @@ Layout layout_in(const nlohmann::json& request) {
   return *layout;
 }
 
+FreezeMode freeze_in(const nlohmann::json& request) {
+  const auto mode = parse_freeze_mode(request["freeze"].get<std::string>());
+  if (!mode) throw std::runtime_error("'freeze' must be auto, require or no");
+  return *mode;
+}
+
 nlohmann::json create(MountedSet& set, const nlohmann::json& request) {
   CreateRequest wanted{.name = name_in(request)};
   if (request.contains("type")) wanted.type = request["type"];
@@ -50,8 +57,10 @@ nlohmann::json create(MountedSet& set, const nlohmann::json& request) {
   if (request.contains("read_only")) wanted.read_only = request["read_only"];
   if (request.contains("of")) wanted.of = request["of"];
   if (request.contains("layout")) wanted.layout = layout_in(request);
-  set.create(wanted);
+  if (request.contains("freeze")) wanted.freeze = freeze_in(request);
+  const FreezeReport report = set.create(wanted);
   return {{"snapshot", snapshot_report(set, *named(set, wanted.name), set.filesystem())},
+          {"freeze", freeze_report(report)},
           {"copies_of_a_write", set.copies_of_a_write()}};
 }
 
@@ -79,14 +88,15 @@ nlohmann::json status(const MountedSet& set, const nlohmann::json& request) {
             {"dm", dm_status_line(set, *snapshot) + "\n"}};
   }
   std::string dm;
-  for (const auto& snapshot : set.snapshots()) dm += snapshot->record.name + ": " + dm_status_line(set, *snapshot) + "\n";
+  for (const auto& snapshot : set.snapshots())
+    dm += snapshot->record.name + ": " + dm_status_line(set, *snapshot) + "\n";
   return {{"status", status_report(set)}, {"text", status_text(set)}, {"dm", dm}};
 }
 
 }  // namespace
 
 SetControl::SetControl(MountedSet& set) {
-  dispatcher_.add("create", {"name", "type", "chunk_sectors", "cow_bytes", "read_only", "of", "layout"},
+  dispatcher_.add("create", {"name", "type", "chunk_sectors", "cow_bytes", "read_only", "of", "layout", "freeze"},
                   [&set](const nlohmann::json& request) { return create(set, request); });
   dispatcher_.add("remove", {"name"}, [&set](const nlohmann::json& request) {
     const bool leaving = set.remove(name_in(request)) == MountedSet::Removed::leaving;
