@@ -16,6 +16,7 @@ detach() {
   umount live
   losetup -d "$loop"
 }
+unserve_over() { detach && unserve d; }
 # What is frozen makes this wait for ever.
 writable() { timeout 12 sh -c 'echo written > live/written && sync live/written' || fail "$*: the filesystem is frozen still"; }
 # Many small files, and a database's writes, until the file `stop` is there.
@@ -158,7 +159,6 @@ expect_failure 1 "there is no snapshot, since not all could be frozen: $PWD/live
 [ ! -e d/snapshots/refused ] && [ ! -e disk.img.dmsnap/refused.cow ] || fail "there is a snapshot although it was refused"
 touch stop
 wait $thawer && rm stop thaw.pid
-unserve_over() { detach && unserve d; }
 unserve_over
 serve disk.img d
 [[ "$(not_frozen thawed)" = "$PWD/live: somebody else thawed it"* ]] || fail "after a mount it is marked '$(not_frozen thawed)'"
@@ -184,53 +184,53 @@ unserve d
 daemon_of d > d.pid
 attach d/origin
 mount --bind live old
-unserve_log() { umount old && unserve_over; }
 "$DMSNAP" create d logged 2> err.txt > out.txt || fail "$(cat err.txt)"
 grep -q "ext4 on $PWD/live: the daemon needs it for $PWD/old" err.txt || fail "it says $(cat err.txt)"
-unserve_log
-rm -f old/log
+umount old
+unserve_over
 
 # killed at any moment: the helper thaws when the daemon is gone, the daemon when the helper is, the next mount when both are
+gone() { timeout 15 tail --pid="$1" -f /dev/null || fail "process $1 does not end: $2"; }
+not_frozen_now() { ! fsfreeze -u live 2> /dev/null || fail "$*: it was frozen still"; }
+caught=0
 for victim in daemon helper both; do
   for delay in 0 0.03 0.06; do
     serve disk.img d 2> err.txt
     attach d/origin
     touch live/more
-    rm -f disk.img.dmsnap/frozen
-    victims=$(cat d.pid)
-    [ $victim != helper ] || victims=$(helper)
-    [ $victim != both ] || victims="$(helper) $victims"
-    "$DMSNAP" create d "killed-$victim-$delay" > out.txt 2> err.txt & creating=$!
+    daemon=$(cat d.pid) helper=$(helper)
+    "$DMSNAP" create d killed > out.txt 2> err.txt & creating=$!
     while [ ! -e disk.img.dmsnap/frozen ] && kill -0 $creating 2> /dev/null; do :; done
     sleep $delay
-    kill -9 $victims
-    timeout 12 tail --pid=$creating -f /dev/null || fail "$victim killed after $delay s: create does not return"
-    wait $creating || true
     case $victim in
-      helper)
-        writable "the helper was killed after $delay s"
-        grep -q helper err.txt || create after
-        grep -q "not frozen.*the freeze helper has died" err.txt || fail "it says $(cat err.txt)"
-        "$DMSNAP" status d | grep -q "note .*the freeze helper has died" || fail "$("$DMSNAP" status d)"
-        [ ! -e d/snapshots/after ] || "$DMSNAP" remove d after
-        [ ! -e disk.img.dmsnap/frozen ] || fail "there is a record still"
-        unserve_over ;;
-      *)
-        rm d.pid
-        [ $victim = daemon ] || { mv live.fstab live.fstab 2> /dev/null || true; serve disk.img d 2> err.txt; }
-        timeout 12 sh -c 'until ! fsfreeze -u live 2> /dev/null; do echo it was frozen; sleep 0.1; done' > thawed.txt || fail "$victim killed after $delay s"
-        [ ! -s thawed.txt ] || [ $victim = daemon ] || fail "$victim killed after $delay s: it is frozen after the next mount"
-        timeout 12 sh -c '! touch live/after 2> /dev/null || true' || fail "$victim killed after $delay s: the filesystem is frozen still"
-        umount live
-        losetup -d "$loop"
-        [ $victim = daemon ] || unserve d
-        "$DMSNAP" umount d 2> /dev/null || true
-        serve disk.img d 2> err.txt
-        "$DMSNAP" remove d "killed-$victim-$delay" 2> /dev/null || true
-        unserve d ;;
+      daemon) kill -9 "$daemon" ;;
+      helper) kill -9 "$helper" ;;
+      both) kill -9 "$helper" "$daemon" ;;
     esac
+    gone $creating "$victim killed after $delay s"
+    wait $creating || true
+    if [ $victim = helper ]; then
+      writable "the helper was killed after $delay s"
+      not_frozen_now "the helper was killed after $delay s"
+      grep -q helper err.txt || create after
+      grep -q "not frozen.*the freeze helper has died" err.txt || fail "it says $(cat err.txt)"
+      "$DMSNAP" status d | grep -q "note .*the freeze helper has died" || fail "$("$DMSNAP" status d)"
+      [ ! -e disk.img.dmsnap/frozen ] || fail "there is a record still"
+    else
+      gone "$helper" "$victim killed after $delay s"
+      gone "$daemon" "$victim killed after $delay s"
+      rm d.pid
+      [ $victim = both ] || not_frozen_now "the daemon was killed after $delay s"
+      serve disk.img d 2> err.txt
+      ! grep -q "was frozen for a snapshot" err.txt || caught=$((caught + 1))
+      not_frozen_now "both were killed after $delay s"
+    fi
+    detach
+    for each in killed after; do [ ! -e "d/snapshots/$each" ] || "$DMSNAP" remove d $each; done
+    unserve d
   done
 done
+echo "frozen and thawed by the next mount: $caught of 3"
 serve disk.img d
 attach d/origin
 device=$(stat -c %Hd:%Ld live)
@@ -257,3 +257,22 @@ grep -q "$PWD/live: thawed after 10 s, before the snapshot was taken" err.txt ||
 [ ! -e d/snapshots/late ] || fail "there is a snapshot"
 unserve_over
 
+# a user's mount has no helper, and says so; with a /dev/fuse that users may open
+mkdir -p theirs/d
+mv disk.img disk.img.dmsnap theirs
+cat > theirs.sh << 'SCRIPT'
+set -e
+mknod fuse c 10 229
+chmod 666 fuse
+mount --bind fuse /dev/fuse
+chown -R nobody theirs
+as_nobody() { setpriv --reuid=nobody --regid=65534 --clear-groups "$@"; }
+as_nobody "$DMSNAP" mount theirs/disk.img "$PWD/theirs/d" --log-file "$PWD/theirs/log"
+as_nobody "$DMSNAP" status theirs/d --json | jq .pid > theirs.pid
+as_nobody "$DMSNAP" status theirs/d > status.txt
+as_nobody "$DMSNAP" create theirs/d user --freeze=require > out.txt
+as_nobody "$DMSNAP" umount theirs/d
+SCRIPT
+unshare -m bash theirs.sh 2> err.txt || fail "a user's mount: $(cat err.txt)"
+rm -f theirs.pid
+grep -q "note .*filesystems are not frozen for snapshots: that takes root (CAP_SYS_ADMIN)" status.txt || fail "$(cat status.txt)"
