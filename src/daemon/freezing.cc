@@ -59,7 +59,7 @@ std::string FreezeReport::why_not() const {
   return fmt::format("{}", fmt::join(not_frozen, "; "));
 }
 
-void Freezing::thaw_leftovers(const Folder& folder) {
+void Freezing::thaw_leftovers(const Folder& folder, bool read_only) {
   if (folder.fd < 0) return;
   const std::string text = read_file(folder.fd, record_name);
   if (text.empty()) return;
@@ -68,7 +68,7 @@ void Freezing::thaw_leftovers(const Folder& folder) {
     log::warning("{} was frozen for a snapshot by a process that died, and is thawed now", point);
   }
   for (const std::string& each : outcome.failed) log::error("may be frozen still; thaw it with fsfreeze -u: {}", each);
-  if (outcome.failed.empty()) drop_record(folder);
+  if (outcome.failed.empty() && !read_only) drop_record(folder);
 }
 
 FreezeHelper::Found Freezing::find(const BackingFile& file) {

@@ -50,8 +50,8 @@ class Freezing {
     int fd = -1;
     std::string path;
   };
-  /// What a process that died left frozen is thawed.
-  void thaw_leftovers(const Folder& folder);
+  /// What a process that died left frozen is thawed. The record of it stays where nothing is written.
+  static void thaw_leftovers(const Folder& folder, bool read_only);
 
   struct Request {
     BackingFile file;

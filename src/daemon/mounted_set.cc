@@ -59,7 +59,7 @@ MountedSet::MountedSet(const ServeOptions& options, const ProcessSetup& setup, c
       flusher_(options.held_bytes / 4),
       origin_(*origin_device_, flusher_, options.held_bytes),
       origin_file_(origin_, flusher_, origin_file_options()) {
-  if (!options.read_only) freezing_.thaw_leftovers(freeze_folder());
+  Freezing::thaw_leftovers(freeze_folder(), options.read_only);
   if (!read_only()) {
     refuse_attached(set_.origin_path(), set_.origin_fd(), "its snapshots");
     if (const auto error = origin_device_->flush()) throw std::system_error(error, set_.origin_path());
