@@ -4,9 +4,7 @@
 #include <fmt/format.h>
 #include <sys/sysmacros.h>
 
-#include <algorithm>
 #include <cstdio>
-#include <ranges>
 #include <sstream>
 
 #include "host/freezer.h"
@@ -67,15 +65,15 @@ std::vector<FrozenFilesystem> read_frozen_record(std::string_view text) {
 
 ThawedNow thaw_recorded(const std::vector<FrozenFilesystem>& frozen) {
   ThawedNow outcome;
-  for (const auto& each : std::views::reverse(frozen)) {
-    const auto ways = ways_to(each.device, each.type);
+  for (auto each = frozen.rbegin(); each != frozen.rend(); ++each) {
+    const auto ways = ways_to(each->device, each->type);
     if (ways.empty()) continue;
     const auto fd = open_filesystem(ways);
     const std::error_code error = fd ? kernel_freeze_calls().thaw(fd->get()) : fd.error();
     if (!error) {
-      outcome.thawed.push_back(each.point);
+      outcome.thawed.push_back(each->point);
     } else if (error != std::errc::invalid_argument) {
-      outcome.failed.push_back(fmt::format("{} on {}: {}", each.type, each.point, error.message()));
+      outcome.failed.push_back(fmt::format("{} on {}: {}", each->type, each->point, error.message()));
     }
   }
   return outcome;
