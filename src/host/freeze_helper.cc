@@ -151,7 +151,7 @@ std::vector<std::string> FreezeHelper::freeze(const std::vector<std::size_t>& wh
 }
 
 FreezeHelper::Thawed FreezeHelper::thaw() {
-  const Words answer = ask({"thaw"}, patience_);
+  const Words answer = ask({"thaw"}, patience_ / 2);
   if (answer.size() != 3) give_up("the freeze helper's answer cannot be understood");
   return {.lasted = std::chrono::microseconds(number_in<std::int64_t>(answer[1])), .broken = answer[2]};
 }
