@@ -200,45 +200,70 @@ unserve_over
 # killed at any moment: the helper thaws when the daemon is gone, the daemon when the helper is, the next mount when both are
 gone() { timeout 15 tail --pid="$1" -f /dev/null || fail "process $1 does not end: $2"; }
 not_frozen_now() { ! fsfreeze -u live 2> /dev/null || fail "$*: it was frozen still"; }
-caught=0
-for victim in daemon helper both; do
-  for delay in 0 0.03 0.06; do
-    serve disk.img d 2> err.txt
+# catch_frozen: returns in the middle of a create, with the filesystem frozen: the daemon waits for the disk of its folder
+catch_frozen() {
+  for _ in $(seq 20); do
+    "$DMSNAP" create d killed > out.txt 2> err.txt & creating=$!
+    while [ ! -e below/set/frozen ] && kill -0 $creating 2> /dev/null; do :; done
+    fsfreeze -f below
+    sleep 0.5
+    [ ! -e below/set/frozen ] || ! kill -0 $creating 2> /dev/null || return 0
+    fsfreeze -u below
+    wait $creating || fail "$(cat err.txt)"
+    drop killed
+  done
+  fail "never caught while it was frozen"
+}
+mkdir below
+truncate -s 64M below.img
+mkfs.ext4 -q -F below.img
+mount -o loop below.img below
+for when in 0 0.04 frozen; do
+  for victim in daemon helper both; do
+    store=() set=disk.img.dmsnap
+    [ $when != frozen ] || store=(--store below/set) set=below/set
+    serve disk.img d "${store[@]}" 2> err.txt
     attach d/origin
     touch live/more
     daemon=$(cat d.pid) helper=$(helper)
-    "$DMSNAP" create d killed > out.txt 2> err.txt & creating=$!
-    while [ ! -e disk.img.dmsnap/frozen ] && kill -0 $creating 2> /dev/null; do :; done
-    sleep $delay
+    if [ $when = frozen ]; then
+      catch_frozen
+    else
+      "$DMSNAP" create d killed > out.txt 2> err.txt & creating=$!
+      while [ ! -e disk.img.dmsnap/frozen ] && kill -0 $creating 2> /dev/null; do :; done
+      sleep $when
+    fi
     case $victim in
       daemon) kill -9 "$daemon" ;;
       helper) kill -9 "$helper" ;;
       both) kill -9 "$helper" "$daemon" ;;
     esac
-    gone $creating "$victim killed after $delay s"
+    [ $when != frozen ] || fsfreeze -u below
+    gone $creating "$victim killed, $when"
     wait $creating || true
     if [ $victim = helper ]; then
-      writable "the helper was killed after $delay s"
-      not_frozen_now "the helper was killed after $delay s"
+      writable "the helper was killed, $when"
+      not_frozen_now "the helper was killed, $when"
       grep -q helper err.txt || create after
       grep -q "not frozen.*the freeze helper has died" err.txt || fail "it says $(cat err.txt)"
       "$DMSNAP" status d | grep -q "note .*the freeze helper has died" || fail "$("$DMSNAP" status d)"
-      [ ! -e disk.img.dmsnap/frozen ] || fail "there is a record still"
+      [ ! -e $set/frozen ] || fail "there is a record still"
     else
-      gone "$helper" "$victim killed after $delay s"
-      gone "$daemon" "$victim killed after $delay s"
+      gone "$helper" "$victim killed, $when"
+      gone "$daemon" "$victim killed, $when"
       rm d.pid
-      [ $victim = both ] || not_frozen_now "the daemon was killed after $delay s"
-      serve disk.img d 2> err.txt
-      ! grep -q "was frozen for a snapshot" err.txt || caught=$((caught + 1))
-      not_frozen_now "both were killed after $delay s"
+      [ $victim = both ] || not_frozen_now "the daemon was killed, $when"
+      serve disk.img d "${store[@]}" 2> err.txt
+      [ $when != frozen ] || [ $victim != both ] || grep -q "$PWD/live was frozen for a snapshot" err.txt || fail "it says $(cat err.txt)"
+      not_frozen_now "both were killed, $when"
     fi
     detach
     for each in killed after; do [ ! -e "d/snapshots/$each" ] || drop $each; done
     unserve d
   done
 done
-echo "frozen and thawed by the next mount: $caught of 3"
+umount below
+rm -r disk.img.dmsnap # the image has changed behind it
 serve disk.img d
 attach d/origin
 device=$(stat -c %Hd:%Ld live)
