@@ -34,6 +34,20 @@ std::uint64_t cow_bytes(const std::string& text, const std::string& mountpoint, 
                   text, least, chunk_sectors * sector_bytes));
 }
 
+std::string freeze_argument(const std::string& text) {
+  if (text == "auto" || text == "require" || text == "no") return text;
+  throw UsageError(fmt::format("--freeze '{}': must be auto, require or no", text));
+}
+
+void tell_unfrozen(const nlohmann::json& freeze, Streams streams) {
+  for (const auto& each : freeze.value("not_frozen", std::vector<std::string>())) {
+    streams.err << "dmsnap: create: not frozen, its journal has to recover it: " << each << "\n";
+  }
+  for (const auto& each : freeze.value("notes", std::vector<std::string>())) {
+    streams.err << "dmsnap: create: " << each << "\n";
+  }
+}
+
 class Create final : public Command {
  public:
   std::string_view name() const override { return "create"; }
@@ -52,7 +66,10 @@ class Create final : public Command {
         ("layout", po::value<std::string>(),
          "how this and later snapshots of the origin stand to those before: independent, or chained: a write to the "
          "origin is copied once, however many there are; default: as before")  //
-        ("read-only", "nobody can write to the snapshot")                      //
+        ("freeze", po::value<std::string>()->default_value("auto"),
+         "filesystems that are mounted from there: auto: freeze those that can be; require: no snapshot unless all "
+         "were frozen; no: the snapshot is what a power cut would leave")  //
+        ("read-only", "nobody can write to the snapshot")                  //
         ("json", "print what was made as JSON");
   }
   int run(const po::variables_map& values, Streams streams) const override {
@@ -69,8 +86,10 @@ class Create final : public Command {
       request["layout"] = layout_name(layout_argument(values["layout"].as<std::string>()));
     }
     if (values.count("of")) request["of"] = values["of"].as<std::string>();
+    request["freeze"] = freeze_argument(values["freeze"].as<std::string>());
     sync_mappings(mountpoint, request.value("of", "origin"));
     const auto reply = ask_mount(name(), mountpoint, request);
+    tell_unfrozen(reply.value("freeze", nlohmann::json::object()), streams);
     if (values.count("json")) {
       print_json(streams.out, reply["snapshot"]);
       return done;

@@ -44,9 +44,10 @@ std::unique_ptr<BlockDevice> open_origin(const Place& place, int fd) {
 
 }  // namespace
 
-MountedSet::MountedSet(const ServeOptions& options, const ProcessSetup& setup)
+MountedSet::MountedSet(const ServeOptions& options, const ProcessSetup& setup, const FreezeMeans& means)
     : options_(options),
       setup_(setup),
+      freezing_(means),
       set_(options.origin.path, {.store = store_of(options),
                                  .mountpoint = canonical_mount_point(options.mountpoint),
                                  .read_only = options.read_only,
@@ -58,6 +59,7 @@ MountedSet::MountedSet(const ServeOptions& options, const ProcessSetup& setup)
       flusher_(options.held_bytes / 4),
       origin_(*origin_device_, flusher_, options.held_bytes),
       origin_file_(origin_, flusher_, origin_file_options()) {
+  Freezing::thaw_leftovers(freeze_folder(), options.read_only);
   if (!read_only()) {
     refuse_attached(set_.origin_path(), set_.origin_fd(), "its snapshots");
     if (const auto error = origin_device_->flush()) throw std::system_error(error, set_.origin_path());

@@ -11,6 +11,7 @@
 
 #include "base/mutex.h"
 #include "daemon/departures.h"
+#include "daemon/freezing.h"
 #include "daemon/mounted_snapshot.h"
 #include "daemon/serve.h"
 #include "dmsnap/block_device.h"
@@ -33,6 +34,7 @@ struct CreateRequest {
   bool read_only = false;
   std::string of = {};                ///< the snapshot that it is one of; empty: the origin
   std::optional<Layout> layout = {};  ///< of the set from now on; nothing: as it is
+  FreezeMode freeze = FreezeMode::automatic;
 };
 
 /// What `merge` asks for.
@@ -71,9 +73,10 @@ class MountedSet final : public ExportedTree {
     std::string why;
   };
 
-  /// Opens the set and everything in it, and starts the flush thread. Throws SetInUse when somebody else has it, and
+  /// Opens the set and everything in it, and starts the flush thread; what is mounted from its files is frozen by
+  /// `means`. Throws SetInUse when somebody else has it, and
   /// std::runtime_error with one line for people.
-  MountedSet(const ServeOptions& options, const ProcessSetup& setup);
+  MountedSet(const ServeOptions& options, const ProcessSetup& setup, const FreezeMeans& means = {});
   ~MountedSet() override;
 
   /// For status; before begin().
@@ -93,9 +96,9 @@ class MountedSet final : public ExportedTree {
   std::error_code statfs(struct statvfs& into) override;
 
   /// Takes a snapshot of the origin, or of another snapshot: of what every write that was answered before has put
-  /// there, and of nothing that is answered after. Registered durably on return. Throws std::runtime_error; then there
-  /// is no snapshot.
-  void create(const CreateRequest& request) EXCLUDES(changes_);
+  /// there, and of nothing that is answered after. Filesystems that are mounted from there are frozen meanwhile.
+  /// Registered durably on return. Throws std::runtime_error; then there is no snapshot.
+  FreezeReport create(const CreateRequest& request) EXCLUDES(changes_);
   enum class Removed {
     gone,     ///< now
     leaving,  ///< as soon as those that fall through to it have what they need; also after a restart
@@ -167,6 +170,7 @@ class MountedSet final : public ExportedTree {
   void tell_changes_to(Forget forget) EXCLUDES(forget_mutex_);
 
   const ProcessSetup& setup() const { return setup_; }
+  const Freezing& freezing() const { return freezing_; }
   void log_holders() const;
 
  private:
@@ -193,6 +197,12 @@ class MountedSet final : public ExportedTree {
   /// Those that are to fall through to the new snapshot.
   std::vector<std::shared_ptr<MountedSnapshot>> to_put_above(const CreateRequest& request,
                                                              const SnapshotRecord& record) const;
+  /// create(), but for what is required.
+  FreezeReport take_snapshot(const CreateRequest& request) REQUIRES(changes_);
+  FreezeReport freeze(const CreateRequest& request, View& base) REQUIRES(changes_);
+  /// What a request of the mount needs to be answered, or to be logged.
+  std::vector<std::string> needed_paths() const;
+  Freezing::Folder freeze_folder() const { return {.fd = set_.folder_fd(), .path = set_.folder_path()}; }
   void put_above(Snapshot& snapshot, View& base, const std::shared_ptr<MountedSnapshot>& next);
   void note_change(const std::string& name, std::uint64_t id, SnapshotState state, const std::string& reason)
       EXCLUDES(forget_mutex_);
@@ -237,6 +247,7 @@ class MountedSet final : public ExportedTree {
 
   const ServeOptions options_;
   const ProcessSetup setup_;
+  Freezing freezing_;
   SnapshotSet set_;
   const std::string read_only_reason_;
   const std::unique_ptr<BlockDevice> origin_device_;

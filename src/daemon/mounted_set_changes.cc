@@ -52,6 +52,10 @@ std::vector<std::string> names_of(const std::vector<std::shared_ptr<MountedSnaps
   return names;
 }
 
+std::runtime_error not_frozen(const FreezeReport& report) {
+  return std::runtime_error("there is no snapshot, since not all could be frozen: " + report.why_not());
+}
+
 }  // namespace
 
 std::shared_ptr<View> MountedSet::base_view(const CreateRequest& request) {
@@ -95,10 +99,7 @@ void MountedSet::put_above(Snapshot& snapshot, View& base, const std::shared_ptr
   base.release(snapshot);
 }
 
-void MountedSet::create(const CreateRequest& request) try {
-  MutexLock one_at_a_time(changes_);
-  if (read_only()) throw std::runtime_error("the mount is read-only: " + read_only_reason());
-  check_sizes(request, size_bytes());
+FreezeReport MountedSet::take_snapshot(const CreateRequest& request) {
   std::optional<std::uint64_t> cow_sectors;
   if (request.cow_bytes) cow_sectors = *request.cow_bytes / sector_bytes;
   PendingStore pending = set_.begin_create(request.name, request.chunk_sectors, cow_sectors);
@@ -113,10 +114,13 @@ void MountedSet::create(const CreateRequest& request) try {
   record.base = request.of;
   if (base->sectors() < origin_.sectors()) record.sectors = base->sectors();
   auto snapshot = build(record, base, std::make_unique<FileDevice>(duplicate(pending.fd())), "");
-  snapshot->record.type = record.type = snapshot->store->type_name();
+  record.type = snapshot->store->type_name();
   const auto above = to_put_above(request, record);
   flusher_.add(*snapshot->view);
+  FreezeReport report = freeze(request, *base);
   try {
+    if (request.freeze == FreezeMode::require && !report.not_frozen.empty()) throw not_frozen(report);
+    record.not_frozen = report.why_not();
     const std::error_code error = base->quiesced([&]() -> std::error_code {
       set_.commit_create(std::move(pending), record, names_of(above), request.layout);
       base->attach(*snapshot->view);
@@ -125,11 +129,33 @@ void MountedSet::create(const CreateRequest& request) try {
     });
     if (error) throw std::runtime_error("flush what was written before the snapshot: " + error.message());
   } catch (...) {
+    freezing_.thaw(freeze_folder(), report);
     flusher_.remove(*snapshot->view);
     throw;
   }
-  log::info("snapshot '{}' taken", request.name);
+  freezing_.thaw(freeze_folder(), report);
+  record.not_frozen = report.why_not();
+  snapshot->record = std::move(record);
   show(std::move(snapshot));
+  return report;
+}
+
+FreezeReport MountedSet::create(const CreateRequest& request) try {
+  FreezeReport report;
+  {
+    MutexLock one_at_a_time(changes_);
+    if (read_only()) throw std::runtime_error("the mount is read-only: " + read_only_reason());
+    check_sizes(request, size_bytes());
+    report = take_snapshot(request);
+    if (!report.not_frozen.empty()) set_.set_not_frozen(request.name, report.why_not());
+  }
+  if (request.freeze == FreezeMode::require && !report.not_frozen.empty()) {
+    remove(request.name);
+    throw not_frozen(report);
+  }
+  log::info("snapshot '{}' taken", request.name);
+  for (const std::string& each : report.not_frozen) log::warning("snapshot '{}': not frozen: {}", request.name, each);
+  return report;
 } catch (const std::system_error& error) {
   const std::string advice =
       is_no_space(error.code())

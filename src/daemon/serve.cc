@@ -100,12 +100,12 @@ std::runtime_error being_closed(const SetInUse& in_use, const std::string& set) 
 }
 
 /// Waits for a daemon whose mount is gone: it puts everything on disk and ends, as a rule at once.
-std::unique_ptr<MountedSet> open_set(const ServeOptions& options, const ProcessSetup& setup) {
+std::unique_ptr<MountedSet> open_set(const ServeOptions& options, const ProcessSetup& setup, const FreezeMeans& means) {
   constexpr std::chrono::seconds patience(5);
   const auto deadline = std::chrono::steady_clock::now() + patience;
   for (;;) {
     try {
-      return std::make_unique<MountedSet>(options, setup);
+      return std::make_unique<MountedSet>(options, setup, means);
     } catch (const SetInUse& in_use) {
       if (in_use.mountpoint().empty() || is_mounted(in_use.mountpoint())) throw;
       if (std::chrono::steady_clock::now() >= deadline) throw being_closed(in_use, options.origin.text());
@@ -123,7 +123,9 @@ void serve_here(const ServeOptions& options, const std::function<void()>& ready)
   // Inherited by threads, so before the first one.
   const ProcessSetup setup{.io_flusher = set_io_flusher(), .memory_locked = lock_memory()};
 
-  const auto set = open_set(options, setup);
+  std::string why_no_helper;
+  const auto helper = FreezeHelper::start(why_no_helper);
+  const auto set = open_set(options, setup, {.helper = helper.get(), .why_none = why_no_helper});
   try {
     run_session(options, *set, ready);
   } catch (...) {

@@ -7,6 +7,7 @@
 #include <stdexcept>
 
 #include "daemon/difference_report.h"
+#include "daemon/freeze_report.h"
 #include "daemon/mounted_set.h"
 #include "daemon/status_report.h"
 
@@ -43,6 +44,12 @@ Layout layout_in(const nlohmann::json& request) {
   return *layout;
 }
 
+FreezeMode freeze_in(const nlohmann::json& request) {
+  const auto mode = parse_freeze_mode(request["freeze"].get<std::string>());
+  if (!mode) throw std::runtime_error("'freeze' must be auto, require or no");
+  return *mode;
+}
+
 nlohmann::json create(MountedSet& set, const nlohmann::json& request) {
   CreateRequest wanted{.name = name_in(request)};
   if (request.contains("type")) wanted.type = request["type"];
@@ -51,8 +58,10 @@ nlohmann::json create(MountedSet& set, const nlohmann::json& request) {
   if (request.contains("read_only")) wanted.read_only = request["read_only"];
   if (request.contains("of")) wanted.of = request["of"];
   if (request.contains("layout")) wanted.layout = layout_in(request);
-  set.create(wanted);
+  if (request.contains("freeze")) wanted.freeze = freeze_in(request);
+  const FreezeReport report = set.create(wanted);
   return {{"snapshot", snapshot_report(set, *named(set, wanted.name), set.filesystem())},
+          {"freeze", freeze_report(report)},
           {"copies_of_a_write", set.copies_of_a_write()}};
 }
 
@@ -97,7 +106,7 @@ nlohmann::json diff(MountedSet& set, const nlohmann::json& request) {
 }  // namespace
 
 SetControl::SetControl(MountedSet& set) {
-  dispatcher_.add("create", {"name", "type", "chunk_sectors", "cow_bytes", "read_only", "of", "layout"},
+  dispatcher_.add("create", {"name", "type", "chunk_sectors", "cow_bytes", "read_only", "of", "layout", "freeze"},
                   [&set](const nlohmann::json& request) { return create(set, request); });
   dispatcher_.add("remove", {"name"}, [&set](const nlohmann::json& request) {
     const bool leaving = set.remove(name_in(request)) == MountedSet::Removed::leaving;

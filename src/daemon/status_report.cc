@@ -4,9 +4,11 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <map>
 
 #include "base/human_size.h"
+#include "daemon/freeze_report.h"
 #include "daemon/mounted_set.h"
 #include "host/filesystem.h"
 
@@ -79,6 +81,7 @@ nlohmann::json report_of(const MountedSet& set, const MountedSnapshot& snapshot,
       {"chunk_bytes", snapshot.store->geometry().chunk_bytes()},
       {"created", to_iso(snapshot.record.created)},
       {"read_only", snapshot.record.read_only},
+      {"not_frozen", snapshot.record.not_frozen},
       {"data_bytes", data * sector_bytes},
       {"metadata_bytes", usage.metadata * sector_bytes},
       {"total_bytes", usage.total * sector_bytes},
@@ -150,6 +153,7 @@ nlohmann::json status_report(const MountedSet& set) {
       {"transport", transport_name(set.transport())},
       {"io_flusher", set.setup().io_flusher},
       {"memory_locked", set.setup().memory_locked},
+      {"freeze", freezing_report(set.freezing())},
       {"snapshots", std::move(snapshots)},
   };
 }
@@ -166,6 +170,7 @@ std::string text_of(const MountedSet& set, const MountedSnapshot& snapshot, cons
   if (const auto base = names.find(snapshot.view->base()); base != names.end()) {
     text += fmt::format("    falls through to {}\n", base->second);
   }
+  if (!snapshot.record.not_frozen.empty()) text += "    not frozen: " + snapshot.record.not_frozen + "\n";
   if (const std::string reason = reason_of(set, snapshot); !reason.empty()) text += "    " + reason + "\n";
   return text;
 }
@@ -189,6 +194,13 @@ std::string status_text(const MountedSet& set) {
   text += fmt::format("held        {} wait for their copies\n", human_size(set.held_bytes()));
   if (!set.setup().io_flusher)
     text += "note        can hang when memory runs out: PR_SET_IO_FLUSHER is not permitted (needs CAP_SYS_RESOURCE)\n";
+  if (!set.freezing().helper()) {
+    text += fmt::format("note        filesystems are not frozen for snapshots: {}\n", set.freezing().why_no_helper());
+  }
+  if (const auto lasted = set.freezing().last_lasted()) {
+    text += fmt::format("frozen      for {:.1f} ms at the last snapshot\n",
+                        std::chrono::duration<double, std::milli>(*lasted).count());
+  }
   if (const auto merge = set.merge_progress()) {
     text +=
         fmt::format("merge       '{}' into the origin: {} of {} left{}\n", merge->name, human_size(merge->left_bytes),

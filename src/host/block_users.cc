@@ -62,15 +62,16 @@ bool swapped_to(const std::function<bool(const struct stat&)>& is_it) {
   return false;
 }
 
-std::string holder_text(const fs::path& holder) {
+}  // namespace
+
+std::string holder_text(const std::string& sysfs_folder) {
+  const fs::path holder(sysfs_folder);
   const std::string name = holder.filename();
   const std::string mapped = first_line(holder / "dm" / "name");
   if (!mapped.empty()) return "device-mapper device " + mapped;
   if (name.starts_with("md")) return "md array " + name;
   return "device " + name;
 }
-
-}  // namespace
 
 bool is_swap_file(dev_t device, ino_t inode) {
   return swapped_to(

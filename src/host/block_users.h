@@ -15,6 +15,9 @@ std::vector<std::string> block_device_users(dev_t device);
 /// Of these the devices that stand on it: "device-mapper device vg-root", "md array md0".
 std::vector<std::string> block_device_holders(dev_t device);
 
+/// In these words, the device of such a folder of sysfs.
+std::string holder_text(const std::string& sysfs_folder);
+
 /// The file or device below a loop device or one of its partitions, as the kernel sees its path now; empty when it is
 /// no such device.
 std::string backing_path_of(dev_t device);

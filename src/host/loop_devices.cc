@@ -36,10 +36,10 @@ bool same_file(const struct stat& a, const struct stat& b) {
 
 }  // namespace
 
-std::vector<LoopDevice> loop_devices() {
+std::vector<LoopDevice> loop_devices(const std::string& sys) {
   std::vector<LoopDevice> loops;
   std::error_code ignored;
-  for (const auto& entry : fs::directory_iterator("/sys/block", ignored)) {
+  for (const auto& entry : fs::directory_iterator(sys + "/block", ignored)) {
     LoopDevice loop{.name = entry.path().filename(),
                     .backing_path = first_line(entry.path() / "loop" / "backing_file")};
     unsigned major_number = 0;
@@ -52,12 +52,17 @@ std::vector<LoopDevice> loop_devices() {
   return loops;
 }
 
-bool is_backed_by(const LoopDevice& loop, const struct stat& file) {
+std::optional<LoopBacking> backing_of(const LoopDevice& loop) {
   loop_info64 info{};
   const UniqueFd fd(::open(loop.path().c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW));
-  if (fd && ::ioctl(fd.get(), LOOP_GET_STATUS64, &info) == 0) {
-    if (S_ISBLK(file.st_mode)) return info.lo_rdevice != 0 && decoded(info.lo_rdevice) == file.st_rdev;
-    return decoded(info.lo_device) == file.st_dev && info.lo_inode == file.st_ino;
+  if (!fd || ::ioctl(fd.get(), LOOP_GET_STATUS64, &info) != 0) return std::nullopt;
+  return LoopBacking{.device = decoded(info.lo_device), .inode = info.lo_inode, .is_device = decoded(info.lo_rdevice)};
+}
+
+bool is_backed_by(const LoopDevice& loop, const struct stat& file) {
+  if (const auto backing = backing_of(loop)) {
+    if (S_ISBLK(file.st_mode)) return backing->is_device != 0 && backing->is_device == file.st_rdev;
+    return backing->device == file.st_dev && backing->inode == file.st_ino;
   }
   struct stat backing {};
   return ::stat(loop.backing_path.c_str(), &backing) == 0 && same_file(backing, file);

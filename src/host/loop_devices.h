@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <sys/types.h>
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -20,7 +21,17 @@ struct LoopDevice {
 
 /// Every loop device that has a backing file. Reads /sys only: asks neither the devices nor the files behind them, so
 /// it never hangs.
-std::vector<LoopDevice> loop_devices();
+std::vector<LoopDevice> loop_devices(const std::string& sys = "/sys");
+
+/// What a loop device says that it is backed by.
+struct LoopBacking {
+  dev_t device = 0;  ///< st_dev and st_ino of the file
+  ino_t inode = 0;
+  dev_t is_device = 0;  ///< its number when it is a device itself, else 0
+};
+
+/// Nothing where the device may not be opened.
+std::optional<LoopBacking> backing_of(const LoopDevice& loop);
 
 /// True when the loop device is backed by this file or block device. It is asked of the device itself, which knows the
 /// file's identity whatever happened to its path; where the device may not be opened, the path is compared.

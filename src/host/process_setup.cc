@@ -2,14 +2,12 @@
 #include "host/process_setup.h"
 
 #include <fcntl.h>
-#include <linux/capability.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
-#include <array>
+#include "host/capabilities.h"
 
 namespace dmsnap {
 
@@ -18,10 +16,7 @@ namespace {
 bool may_lock_all_memory() {
   rlimit limit{};
   if (::getrlimit(RLIMIT_MEMLOCK, &limit) == 0 && limit.rlim_cur == RLIM_INFINITY) return true;
-  __user_cap_header_struct header{.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
-  std::array<__user_cap_data_struct, _LINUX_CAPABILITY_U32S_3> capabilities{};
-  if (::syscall(SYS_capget, &header, capabilities.data()) != 0) return false;
-  return (capabilities[0].effective & (1U << CAP_IPC_LOCK)) != 0;
+  return has_capability(Capability::ipc_lock);
 }
 
 }  // namespace

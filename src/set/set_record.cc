@@ -21,7 +21,7 @@ namespace {
 SnapshotRecord decode_snapshot(const Json& json, std::size_t index, const std::string& file) {
   const Members members(json, fmt::format("snapshots[{}].", index), file);
   members.only({"name", "type", "chunk_sectors", "cow_sectors", "created", "read_only", "path", "sectors", "base",
-                "leaving", "deferred", "merging", "invalid"});
+                "leaving", "deferred", "merging", "not_frozen", "invalid"});
   SnapshotRecord record;
   record.name = members.text("name");
   if (const auto problem = name_problem(record.name)) members.bad("name", *problem);
@@ -41,6 +41,7 @@ SnapshotRecord decode_snapshot(const Json& json, std::size_t index, const std::s
   if (members.find("leaving")) record.leaving = members.flag("leaving");
   if (members.find("deferred")) record.deferred = members.flag("deferred");
   if (members.find("merging")) record.merging = members.flag("merging");
+  if (members.find("not_frozen")) record.not_frozen = members.text("not_frozen");
   if (members.find("invalid")) record.invalid = members.text("invalid");
   return record;
 }
@@ -65,6 +66,7 @@ Json encode_snapshot(const SnapshotRecord& record) {
   if (record.leaving) json["leaving"] = true;
   if (record.deferred) json["deferred"] = true;
   if (record.merging) json["merging"] = true;
+  if (!record.not_frozen.empty()) json["not_frozen"] = record.not_frozen;
   if (record.invalid) json["invalid"] = *record.invalid;
   return json;
 }

@@ -22,9 +22,10 @@ struct SnapshotRecord {
   std::string path = {};  ///< absolute, when the COW is attached in place; empty: NAME.cow in the folder
   std::optional<std::uint64_t> sectors = {};  ///< length, when it is shorter than the origin, which has grown since
   std::string base = {};                      ///< the snapshot that it falls through to; empty: the origin
-  bool leaving = false;   ///< to be removed once those that fall through to it have what they need of it
-  bool deferred = false;  ///< to be merged from the next mount on
-  bool merging = false;   ///< the origin is rolled back to it: it shows it, and gets its content
+  bool leaving = false;         ///< to be removed once those that fall through to it have what they need of it
+  bool deferred = false;        ///< to be merged from the next mount on
+  bool merging = false;         ///< the origin is rolled back to it: it shows it, and gets its content
+  std::string not_frozen = {};  ///< which filesystems that it holds were not frozen when it was taken, and why
   std::optional<std::string> invalid = {};  ///< why the snapshot is invalid whatever its header says
 
   bool attached() const { return !path.empty(); }

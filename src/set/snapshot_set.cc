@@ -262,6 +262,15 @@ void SnapshotSet::set_layout(Layout layout) {
   replace(std::move(next), RecordFile::Reserve::keep);
 }
 
+void SnapshotSet::set_not_frozen(const std::string& name, const std::string& why) {
+  check_changeable();
+  MutexLock lock(mutex_);
+  SetRecord next = record_;
+  if (listed(name).not_frozen == why) return;
+  next.find(name)->not_frozen = why;
+  replace(std::move(next), RecordFile::Reserve::keep);
+}
+
 void SnapshotSet::set_invalid(const std::string& name, const std::string& reason) {
   check_changeable();
   MutexLock lock(mutex_);

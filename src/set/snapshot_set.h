@@ -138,6 +138,8 @@ class SnapshotSet {
   /// On return it is durable that the snapshot is to be merged from the next mount on, and no other one, or that it is
   /// not.
   void set_deferred(const std::string& name, bool deferred) EXCLUDES(mutex_);
+  /// On return it is durable that filesystems in the snapshot were not frozen, and why.
+  void set_not_frozen(const std::string& name, const std::string& why) EXCLUDES(mutex_);
 
   Layout layout() const EXCLUDES(mutex_);
   /// How new snapshots are laid out from now on; durable.

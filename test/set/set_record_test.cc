@@ -155,6 +155,13 @@ TEST(SetRecord, a_length_goes_there_and_back_and_is_none_beyond_the_origin) {
   }
 }
 
+TEST(SetRecord, that_a_filesystem_was_not_frozen_goes_there_and_back) {
+  SetRecord record = full_record();
+  EXPECT_EQ(encode_set_record(record).find("not_frozen"), std::string::npos) << "older versions read what has none";
+  record.snapshots[0].not_frozen = "ext4 on /mnt: a filesystem of this kind cannot be frozen";
+  EXPECT_EQ(decode_set_record(encode_set_record(record), "f"), record);
+}
+
 TEST(SetRecord, bases_that_lead_nowhere_are_damage) {
   EXPECT_TRUE(says(with("/snapshots/0/base", "third"), "has first, whose base third is not listed"));
   EXPECT_TRUE(says(with("/snapshots/0/base", "first"), "are each other's bases"));

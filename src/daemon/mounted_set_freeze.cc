@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// What is mounted from a mounted set's files is frozen while a snapshot is taken.
+#include <algorithm>
+#include <filesystem>
+
+#include "daemon/mounted_set.h"
+#include "host/mount_table.h"
+
+namespace dmsnap {
+
+std::vector<std::string> MountedSet::needed_paths() const {
+  std::vector<std::string> paths{set_.folder_path(), set_.origin_path()};
+  if (!options_.log.file.empty()) paths.push_back(std::filesystem::path(options_.log.file).parent_path());
+  for (const SnapshotRecord& record : set_.snapshots()) {
+    if (record.attached()) paths.push_back(record.path);
+  }
+  return paths;
+}
+
+FreezeReport MountedSet::freeze(const CreateRequest& request, View& base) {
+  if (request.freeze == FreezeMode::no) return {};
+  BackingFile file{.path = mountpoint() + "/origin", .device = 0, .inode = origin_file_.id()};
+  if (const auto of = request.of.empty() ? nullptr : find(request.of)) {
+    file.path = mountpoint() + "/snapshots/" + request.of;
+    file.inode = of->file->id();
+  }
+  const auto mounts = mount_table();
+  const auto ours = std::ranges::find(mounts.rbegin(), mounts.rend(), mountpoint(), &MountEntry::point);
+  if (ours == mounts.rend()) return {};
+  file.device = ours->device;
+  return freezing_.freeze({.file = file, .folder = freeze_folder(), .needed = needed_paths(), .drain = [&] {
+                             return flusher_.flush_and_wait(base);
+                           }});
+}
+
+}  // namespace dmsnap
