@@ -11,6 +11,7 @@
 #include "cli/image_reader.h"
 #include "cli/mounted_view.h"
 #include "cli/progress_bar.h"
+#include "cli/set_of_file.h"
 #include "cli/size.h"
 #include "cli/terminal.h"
 #include "cli/verbs.h"
@@ -102,6 +103,7 @@ class Export final : public Command {
       throw std::runtime_error("the origin changes while it is read: take a snapshot, and export that");
     }
     std::optional<OutputFile> file;
+    if (!to_stdout(values)) refuse_file_of_set(operand(values, "output"));
     if (!to_stdout(values)) file.emplace(values, "output", std::vector<std::string>{});
     StreamSink sink(file ? file->stream() : streams.out, file ? operand(values, "output") : "standard output");
     std::optional<ZstdSink> zstd;

@@ -10,6 +10,7 @@
 #include "cli/import_state.h"
 #include "cli/import_target.h"
 #include "cli/progress_bar.h"
+#include "cli/set_of_file.h"
 #include "cli/size.h"
 #include "cli/verbs.h"
 #include "stream/diff_reader.h"
@@ -116,9 +117,23 @@ class Import final : public Command {
     return image + ".dmsnap-import.json";
   }
 
+  static void refuse_same(const std::string& one, const std::string& other) {
+    std::error_code ignored;
+    const bool same =
+        std::filesystem::weakly_canonical(one, ignored) == std::filesystem::weakly_canonical(other, ignored);
+    if (!same && !std::filesystem::equivalent(one, other, ignored)) return;
+    throw UsageError(one + " and " + other + " are the same file: stream, image and state must be three");
+  }
+
   static void import(const po::variables_map& values, Streams streams) {
     const std::string image = operand(values, "IMAGE");
     const std::string file = state_file(values);
+    refuse_same(operand(values, "STREAM"), image);
+    refuse_same(operand(values, "STREAM"), file);
+    refuse_same(image, file);
+    refuse_file_of_set(file);
+    // What is there and is no state is not replaced, whatever is forced.
+    static_cast<void>(read_import_state(file));
     Incoming incoming(operand(values, "STREAM"));
     DiffReader reader(incoming.bytes());
     const DiffHead& head = reader.head();
@@ -140,7 +155,7 @@ class Import final : public Command {
   }
 
   static std::optional<ImportTarget> find_image(const std::string& image) {
-    refuse_snapshots(image);
+    refuse_file_of_set(image);
     std::optional<ImportTarget> target;
     std::error_code ignored;
     if (std::filesystem::exists(image, ignored)) target.emplace(image, ImportTarget::Open::existing);

@@ -35,16 +35,6 @@ UniqueFd make(const std::string& path) {
 
 }  // namespace
 
-void refuse_snapshots(const std::string& path) {
-  const std::string folder = path + ".dmsnap";
-  std::error_code ignored;
-  if (!std::filesystem::exists(folder, ignored)) return;
-  throw std::runtime_error(fmt::format(
-      "{0} has snapshots in {1}, which writes to it would damage: mount it and import into MOUNTPOINT/origin with "
-      "--state, or remove {1}",
-      path, folder));
-}
-
 ImportTarget::ImportTarget(const std::string& path, Open how)
     : path_(path), fd_(how == Open::fresh ? make(path) : FileDevice::open(path, false)) {
   struct stat status {};

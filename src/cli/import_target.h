@@ -10,10 +10,6 @@
 
 namespace dmsnap::cli {
 
-/// Throws std::runtime_error when the image `path`, there or not, has snapshots beside it, which writes past a mount
-/// would damage.
-void refuse_snapshots(const std::string& path);
-
 /// The image that a stream is applied to: a regular file or a block device, locked for that long.
 class ImportTarget {
  public:

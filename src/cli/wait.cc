@@ -31,6 +31,9 @@ bool anything_leaves(const nlohmann::json& snapshots, const std::string& snapsho
 std::string problem_of(const nlohmann::json& status, const std::string& snapshot) {
   for (const nlohmann::json& each : status["snapshots"]) {
     if (!leaves(each, snapshot)) continue;
+    if (status["read_only"].get<bool>()) {
+      return "nothing goes on in a read-only mount: " + status["read_only_reason"].get<std::string>();
+    }
     if (std::string reason = each["reason"]; !reason.empty()) return reason;
     // It may have come to its end since the snapshots were listed.
     if (each["state"] != "merging" || status["merge"].is_null() || !status["merge"]["paused"].get<bool>()) continue;

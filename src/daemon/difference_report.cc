@@ -40,7 +40,8 @@ std::shared_ptr<View> base_of(const View& view) {
 /// While it is rolled back, what differs from the origin moves from the one snapshot's exceptions to the others'.
 void refuse_rolled_back(const MountedSet& set, const View& a, const View& b) {
   const auto merge = set.merge_progress();
-  if (!merge || (a.base() != nullptr && b.base() != nullptr)) return;
+  const auto concerned = [&](const View& view) { return view.base() == nullptr || name_of(set, &view) == merge->name; };
+  if (!merge || (!concerned(a) && !concerned(b))) return;
   throw std::runtime_error(fmt::format("the origin is being rolled back to '{}': wait for it: dmsnap wait {} {}",
                                        merge->name, shell_word(set.mountpoint()), merge->name));
 }

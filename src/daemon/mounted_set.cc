@@ -76,7 +76,7 @@ void MountedSet::begin() {
     set_.mark_open();
     if (options_.layout) set_.set_layout(*options_.layout);
     for (const SnapshotRecord& record : set_.snapshots()) {
-      if ((record.leaving || record.merging) && find(record.name)) departures_.add(record.name);
+      if ((record.leaving && find(record.name)) || merging(record.name)) departures_.add(record.name);
     }
   }
   begun_ = true;

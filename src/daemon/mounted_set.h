@@ -40,7 +40,7 @@ struct CreateRequest {
 /// What `merge` asks for.
 struct MergeRequest {
   std::string name;
-  bool force = false;  ///< also while the origin is in use
+  bool force = false;  ///< also while the origin is in use, and when others become invalid
   bool keep = false;   ///< those that fall through to the snapshot get what they need of it first
   bool defer = false;  ///< not now, but from the next mount on, when nobody uses the origin yet
   static constexpr std::uint64_t unlimited = std::numeric_limits<std::uint64_t>::max();
@@ -59,6 +59,7 @@ struct MergePlan {
   std::vector<Other> others = {};         ///< that fall through to the origin
   std::vector<std::string> above = {};    ///< that fall through to the snapshot
   std::vector<std::string> between = {};  ///< that it falls through to
+  std::string without_room = {};          ///< that must get something first, and has no room for it; empty: none
   std::vector<std::string> holders = {};  ///< who has the origin or the snapshot open
   std::string refusal = {};               ///< why it is refused; empty: it is not
 };
@@ -227,11 +228,14 @@ class MountedSet final : public ExportedTree {
   std::string merge_obstacle(const MountedSnapshot& snapshot) const;
   std::string merge_refusal(const MountedSnapshot& snapshot, const MergeRequest& request) const;
   std::string origin_users() const;
+  MergePlan plan(const MountedSnapshot& snapshot) const;
+  void add_lost_with(const MountedSnapshot& lost, const MountedSnapshot& merged, MergePlan& plan) const;
   std::vector<std::string> merge_holders(const MountedSnapshot& snapshot) const;
   /// Afterwards nothing falls through to it, and it falls through to the origin.
   void stand_alone(MountedSnapshot& snapshot) REQUIRES(changes_);
   void hand_over(Snapshot& from, Snapshot* only, const std::vector<std::string>& names) REQUIRES(changes_);
-  void begin_merge(const std::shared_ptr<MountedSnapshot>& snapshot, std::uint64_t bytes_per_second) REQUIRES(changes_);
+  void begin_merge(const std::shared_ptr<MountedSnapshot>& snapshot, const MergeRequest& request) REQUIRES(changes_);
+  void mark_merging(const std::string& name);
   void resume_merge(const SnapshotRecord& record, bool missing);
   /// What was deferred, once the mount stands; what is in its way is logged.
   void begin_deferred_merge();

@@ -68,7 +68,7 @@ void MountedSet::merge(const MergeRequest& request) {
     // With --force: what a loop device still holds goes to the origin that is given up, what it has read goes away.
     drop_loop_caches(origin_path);
     stand_alone(*snapshot);
-    begin_merge(snapshot, request.bytes_per_second.value_or(MergeRequest::unlimited));
+    begin_merge(snapshot, request);
   } catch (...) {
     snapshot->file->revive();
     throw;
@@ -101,12 +101,17 @@ void MountedSet::hand_over(Snapshot& from, Snapshot* only, const std::vector<std
   }
   throw_if(handing.finish(), "handing on what others show of a snapshot");
   const std::shared_ptr<View> base = from.shared_base();
-  throw_if(base->quiesced([&] {
-    set_.set_base(names, name_of(*base));
-    handing.let_go();
-    return std::error_code();
-  }),
-           "handing on what others show of a snapshot");
+  try {
+    const auto step = [&] {
+      set_.set_base(names, name_of(*base));
+      handing.let_go();
+      return std::error_code();
+    };
+    throw_if(base->quiesced(step), "handing on what others show of a snapshot");
+  } catch (...) {
+    if (set_.in_doubt()) handing.stay_between();
+    throw;
+  }
 }
 
 std::string MountedSet::name_of(const View& view) const {
@@ -116,20 +121,34 @@ std::string MountedSet::name_of(const View& view) const {
   return "";
 }
 
-void MountedSet::begin_merge(const std::shared_ptr<MountedSnapshot>& snapshot, std::uint64_t bytes_per_second) {
-  const std::string& name = snapshot->record.name;
+void MountedSet::begin_merge(const std::shared_ptr<MountedSnapshot>& snapshot, const MergeRequest& request) {
   Snapshot& view = *snapshot->view;
   throw_if(flusher_.flush_and_wait(view), "flush the snapshot");
-  throw_if(origin_.quiesced([&] {
+  const auto step = [&] {
     if (view.state() == SnapshotState::invalid) return make_error_code(Error::snapshot_invalid);
-    set_.mark_merging(name);
+    // Somebody may have opened it since it was looked for users.
+    if (!request.force && !origin_file_.retire()) throw std::runtime_error("the origin was opened meanwhile");
+    mark_merging(request.name);
     origin_.release(view);
-    roll_back_to(snapshot, bytes_per_second);
+    roll_back_to(snapshot, request.bytes_per_second.value_or(MergeRequest::unlimited));
+    origin_file_.revive();
     return std::error_code();
-  }),
-           "flush what was written before");
+  };
+  throw_if(origin_.quiesced(step), "flush what was written before");
   flusher_.remove(view);
-  log::info("the origin shows what snapshot '{}' had; {} are to be copied", name, human_size(view.exception_bytes()));
+  log::info("the origin shows what snapshot '{}' had; {} are to be copied", request.name,
+            human_size(view.exception_bytes()));
+}
+
+/// When it is not known what the next mount finds, nothing that the origin is told may be called durable any more.
+void MountedSet::mark_merging(const std::string& name) {
+  try {
+    set_.mark_merging(name);
+  } catch (...) {
+    if (set_.in_doubt()) origin_.give_up_drain();
+    origin_file_.revive();
+    throw;
+  }
 }
 
 void MountedSet::roll_back_to(const std::shared_ptr<MountedSnapshot>& snapshot, std::uint64_t bytes_per_second) {
@@ -161,6 +180,7 @@ void MountedSet::begin_deferred_merge() {
     try {
       // Clones may have been made since.
       merge({.name = record.name, .keep = true});
+      log::warning("the origin is rolled back to '{}', as 'merge --defer' asked", record.name);
     } catch (const std::exception& error) {
       log::warning("the merge of '{}' that was deferred cannot begin, and is tried again by the next mount: {}",
                    record.name, error.what());
@@ -170,14 +190,14 @@ void MountedSet::begin_deferred_merge() {
 
 /// When the set is mounted, before anything is served.
 void MountedSet::resume_merge(const SnapshotRecord& record, bool missing) {
-  if (missing) {
+  const auto attached = find(record.name);
+  if (missing && !attached) {
     throw std::runtime_error(
         fmt::format("the origin is being rolled back to snapshot '{}', and its COW file, {}, is missing: the origin "
                     "alone is neither "
                     "what it was nor what the snapshot had; put it back, or give the rest up: {}",
                     record.name, set_.store_path(record.name), set_.removal(record.name)));
   }
-  const auto attached = find(record.name);
   auto snapshot = attached ? attached : open_listed(record);
   if (snapshot->view->state() == SnapshotState::invalid) {
     if (!attached) take_in(snapshot);
@@ -191,8 +211,8 @@ void MountedSet::resume_merge(const SnapshotRecord& record, bool missing) {
   static_cast<void>(snapshot->file->retire());
   roll_back_to(snapshot, MergeRequest::unlimited);
   if (!attached) show(snapshot);
-  log::info("the origin shows what snapshot '{}' had; {} are still to be copied", record.name,
-            human_size(snapshot->view->exception_bytes()));
+  log::warning("the merge of '{}' goes on: the origin shows what it had, {} are still to be copied", record.name,
+               human_size(snapshot->view->exception_bytes()));
 }
 
 void MountedSet::forget_origin() {

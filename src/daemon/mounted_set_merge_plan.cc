@@ -42,13 +42,29 @@ std::vector<std::string> MountedSet::merge_holders(const MountedSnapshot& snapsh
 std::string MountedSet::merge_refusal(const MountedSnapshot& snapshot, const MergeRequest& request) const {
   if (auto obstacle = merge_obstacle(snapshot); !obstacle.empty()) return obstacle;
   const auto above = names_above(snapshot);
-  if (!above.empty() && !request.keep) {
+  if (!above.empty() && !request.keep && !request.defer) {
     return fmt::format(
         "{} fall through to '{}'; remove them first, or let them have what they need of it before with --keep",
         fmt::join(above, ", "), request.name);
   }
+  if (request.defer) return "";
+  const MergePlan planned = plan(snapshot);
+  if (!planned.without_room.empty()) {
+    return fmt::format("'{}' must first get what it shows of another snapshot, and has no room for it",
+                       planned.without_room);
+  }
   if (request.force) return "";
-  const std::string users = request.defer ? "" : origin_users();
+  std::vector<std::string> lost;
+  for (const auto& other : planned.others) {
+    if (!other.has_room) lost.push_back(other.name);
+  }
+  if (!lost.empty()) {
+    return fmt::format(
+        "{} would become invalid, for want of room to keep what the origin shows now; make room, remove them, or take "
+        "--force to lose them",
+        fmt::join(lost, ", "));
+  }
+  const std::string users = origin_users();
   if (users.empty()) return "";
   return fmt::format(
       "the origin is in use ({}): it would change under its user; close it first, or let it be merged from the next "
@@ -69,25 +85,60 @@ std::string MountedSet::origin_users() const {
   return "by a process that cannot be seen from here";
 }
 
+namespace {
+
+/// Chunks of `one` that `sources` have exceptions for, and it has none; at most, since two may have the same.
+std::uint64_t lacking(const Snapshot& one, const std::vector<const Snapshot*>& sources) {
+  std::uint64_t chunks = 0;
+  for (const Snapshot* source : sources) {
+    if (source != &one) chunks += chunks_lacking(one, *source);
+  }
+  return chunks;
+}
+
+}  // namespace
+
+MergePlan MountedSet::plan(const MountedSnapshot& snapshot) const {
+  MergePlan plan{.bytes = snapshot.view->exception_bytes(), .above = names_above(snapshot)};
+  std::vector<const Snapshot*> sources{snapshot.view.get()};
+  for (const View* base = snapshot.view->base(); base != nullptr && base->base() != nullptr; base = base->base()) {
+    sources.push_back(dynamic_cast<const Snapshot*>(base));
+    plan.between.push_back(name_of(*base));
+  }
+  const std::uint64_t handed = lacking(*snapshot.view, sources);
+  plan.bytes += handed * snapshot.view->chunk_bytes();
+  if (!snapshot.view->has_room(handed)) plan.without_room = snapshot.record.name;
+  for (const auto& each : snapshots()) {
+    if (each->view->state() == SnapshotState::invalid) continue;
+    if (each->view->base() == snapshot.view.get()) {
+      if (!each->view->has_room(chunks_lacking(*each->view, *snapshot.view))) plan.without_room = each->record.name;
+    } else if (each->view->base() == &origin_ && each->view.get() != snapshot.view.get()) {
+      const std::uint64_t chunks = lacking(*each->view, sources);
+      const bool has_room = each->view->has_room(chunks);
+      plan.others.push_back(
+          {.name = each->record.name, .copied_bytes = chunks * each->view->chunk_bytes(), .has_room = has_room});
+      if (!has_room) add_lost_with(*each, snapshot, plan);
+    }
+  }
+  return plan;
+}
+
+/// What falls through to one that becomes invalid becomes so, too, but for what is merged, which stands alone by then.
+void MountedSet::add_lost_with(const MountedSnapshot& lost, const MountedSnapshot& merged, MergePlan& plan) const {
+  for (const auto& each : snapshots()) {
+    if (each->view->base() != lost.view.get() || each->view.get() == merged.view.get()) continue;
+    plan.others.push_back({.name = each->record.name, .has_room = false});
+    add_lost_with(*each, merged, plan);
+  }
+}
+
 MergePlan MountedSet::plan_merge(const MergeRequest& request) {
   MutexLock one_at_a_time(changes_);
   const auto snapshot = find(request.name);
   if (!snapshot) throw std::runtime_error(fmt::format("there is no snapshot '{}'; see dmsnap list", request.name));
-  MergePlan plan{.bytes = snapshot->view->exception_bytes(),
-                 .above = names_above(*snapshot),
-                 .holders = merge_holders(*snapshot),
-                 .refusal = merge_refusal(*snapshot, request)};
-  for (const auto& each : snapshots()) {
-    const View* base = snapshot->view->base();
-    for (; base != nullptr && base != each->view.get(); base = base->base()) {
-    }
-    if (base != nullptr) plan.between.push_back(each->record.name);
-    if (each->view->base() != &origin_ || each == snapshot) continue;
-    const std::uint64_t chunks = chunks_lacking(*each->view, *snapshot->view);
-    plan.others.push_back({.name = each->record.name,
-                           .copied_bytes = chunks * each->view->chunk_bytes(),
-                           .has_room = each->view->has_room(chunks)});
-  }
+  MergePlan plan = this->plan(*snapshot);
+  plan.holders = merge_holders(*snapshot);
+  plan.refusal = merge_refusal(*snapshot, request);
   return plan;
 }
 

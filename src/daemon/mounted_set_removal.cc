@@ -104,12 +104,16 @@ Departures::Step MountedSet::leave(const std::string& name) {
 /// anything from there.
 void MountedSet::take_leave(MountedSnapshot& snapshot, HandingOn& handing) {
   std::error_code error = handing.finish();
-  if (!error) {
-    error = snapshot.view->shared_base()->quiesced([&] {
-      set_.remove(snapshot.record.name, SnapshotSet::Dependants::have_theirs);
-      handing.let_go();
-      return std::error_code();
-    });
+  const auto step = [&] {
+    set_.remove(snapshot.record.name, SnapshotSet::Dependants::have_theirs);
+    handing.let_go();
+    return std::error_code();
+  };
+  try {
+    if (!error) error = snapshot.view->shared_base()->quiesced(step);
+  } catch (...) {
+    if (set_.in_doubt()) handing.stay_between();
+    throw;
   }
   if (error) throw std::system_error(error, "handing on what others show of it");
 }

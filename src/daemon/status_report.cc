@@ -207,6 +207,10 @@ std::string status_text(const MountedSet& set) {
                     human_size(merge->total_bytes), merge->bytes_per_second == 0 ? ", paused" : "");
   }
   const auto snapshots = set.snapshots();
+  for (const auto& snapshot : snapshots) {
+    if (!set.deferred(snapshot->record.name)) continue;
+    text += fmt::format("deferred    the next mount rolls the origin back to '{}'\n", snapshot->record.name);
+  }
   const auto unopened = set.unopened();
   text += fmt::format("snapshots   {}\n", snapshots.size() + unopened.size());
   const Names names = names_of_views(set);

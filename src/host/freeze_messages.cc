@@ -21,12 +21,12 @@ bool send_words(int socket, const Words& words) {
 
 Received receive_words(int socket, std::optional<std::chrono::milliseconds> patience, Words& words) {
   using Clock = std::chrono::steady_clock;
-  const auto end = patience ? std::optional(Clock::now() + *patience) : std::nullopt;
+  const auto end = Clock::now() + patience.value_or(std::chrono::milliseconds(0));
   for (;;) {
     pollfd ready{.fd = socket, .events = POLLIN, .revents = 0};
     int left = -1;
-    if (end) {
-      const auto rest = std::chrono::ceil<std::chrono::milliseconds>(*end - Clock::now());
+    if (patience) {
+      const auto rest = std::chrono::ceil<std::chrono::milliseconds>(end - Clock::now());
       left = static_cast<int>(std::max<std::int64_t>(0, rest.count()));
     }
     const int found = ::poll(&ready, 1, left);

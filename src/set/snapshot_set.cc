@@ -115,6 +115,7 @@ void SnapshotSet::mark_closed() {
 PendingStore SnapshotSet::begin_create(const std::string& name, std::uint32_t chunk_sectors,
                                        std::optional<std::uint64_t> cow_sectors) {
   check_compared();
+  if (name == "origin") throw SetError("\"origin\" is what a mount calls the image itself; take another name");
   MutexLock lock(mutex_);
   check_free(name);
   const std::string path = folder_->path_of(cow_file(name));
@@ -233,13 +234,18 @@ void SnapshotSet::set_base(const std::vector<std::string>& names, const std::str
   replace(std::move(next), RecordFile::Reserve::use);
 }
 
+bool SnapshotSet::in_doubt() const {
+  MutexLock lock(mutex_);
+  return file_ && file_->in_doubt();
+}
+
 void SnapshotSet::mark_merging(const std::string& name) {
   check_compared();
   MutexLock lock(mutex_);
   if (listed(name).merging) return;
   SetRecord next = record_;
   next.find(name)->merging = true;
-  for (SnapshotRecord& each : next.snapshots) each.deferred = false;
+  next.find(name)->deferred = false;
   replace(std::move(next), RecordFile::Reserve::use);
 }
 

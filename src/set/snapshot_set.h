@@ -131,6 +131,8 @@ class SnapshotSet {
 
   /// On return it is durable that these fall through to `base` ("": the origin), which shows the same where they do.
   void set_base(const std::vector<std::string>& names, const std::string& base) EXCLUDES(mutex_);
+  /// A change was written and could not be made durable: what is on the disk is unknown, every later change throws.
+  bool in_doubt() const EXCLUDES(mutex_);
   /// On return it is durable that the origin shows the snapshot, and that it is merged into it, also after a restart,
   /// until it is removed. It falls through to the origin, and nothing valid to it.
   void mark_merging(const std::string& name) EXCLUDES(mutex_);

@@ -44,6 +44,9 @@ class HandingOn {
   /// Copies what is left, while the base keeps what it changes for them, too. On return each has durably all that it
   /// needs, or is durably invalid. An error: it could not be done, and nothing has changed for anybody.
   [[nodiscard]] std::error_code finish();
+  /// After finish(), and last, when it is not known whether the step that makes let_go() right is on the disk: they
+  /// stay told by both, so that they show the same whatever the next mount finds.
+  void stay_between() { over_ = true; }
   /// After finish() only, and last: the snapshot may be gone afterwards.
   void let_go();
 

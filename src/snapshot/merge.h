@@ -6,7 +6,6 @@
 #include <condition_variable>
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <shared_mutex>
 #include <span>
 #include <system_error>
@@ -65,7 +64,8 @@ class Merge {
 
   /// Copies the next batch back, of at most `at_most_bytes` (and at least a chunk): the other snapshots get durable
   /// copies of what it replaces, the origin has it durably, and its exceptions are cleared durably. Answers how many
-  /// bytes; none: all is merged. After an error the batch is still to be done.
+  /// bytes; none: all is merged. After an error the batch is still to be done; when its exceptions could not be
+  /// cleared, writes to it fail until they are, since an exception that is gone on the disk cannot keep them.
   ///
   /// Batches are cut so that who writes to one while it is copied waits about a tenth of a second.
   [[nodiscard]] Result<std::uint64_t> step(std::uint64_t at_most_bytes);
@@ -80,13 +80,16 @@ class Merge {
   std::uint64_t left_bytes() const { return snapshot_->exception_bytes(); }
 
  private:
+  using Clock = std::chrono::steady_clock;
   using Entered = std::shared_lock<SharedMutex>;
-  /// Nothing of the range is in hand for as long as the lock is held; how much of it still has exceptions. Nothing: it
-  /// would have to wait.
-  std::optional<std::uint64_t> enter(Extent range, Wait wait, Entered& lock);
+  /// Nothing of the range is in hand for as long as the lock is held; `still`: how much of it has exceptions still.
+  /// std::nullopt: it would have to wait.
+  Outcome enter(Extent range, Wait wait, Entered& lock, std::uint64_t& still);
   std::error_code keep_for_others(std::span<const Extent> extents);
   std::error_code copy_back(std::span<const ExceptionRun> runs);
-  void set_in_hand(std::vector<Extent> extents) EXCLUDES(in_hand_mutex_);
+  Result<std::uint64_t> clear(Clock::time_point first);
+  std::vector<Extent> extents_of(std::span<const ExceptionRun> runs) const;
+  void set_in_hand(std::vector<Extent> extents, bool half_cleared) EXCLUDES(in_hand_mutex_);
   bool in_hand(Extent range) const REQUIRES_SHARED(in_hand_mutex_);
 
   Origin& origin_;
@@ -94,12 +97,16 @@ class Merge {
   Flusher& flusher_;
   const std::uint64_t largest_batch_;  // in chunks, as what follows
   std::uint64_t next_batch_;
+  std::vector<ExceptionRun> uncleared_;  // copied back, durably
+  Clock::time_point batch_began_;
   std::chrono::nanoseconds pause_{0};
   std::atomic<bool> used_ = false;
 
   /// Shared by writes into the COW device, so that what is in hand is not written. Last of all locks but Snapshot's.
   mutable SharedMutex in_hand_mutex_;
   std::vector<Extent> in_hand_ GUARDED_BY(in_hand_mutex_);  // ascending
+  /// What is in hand could not be cleared, or not all of it: nobody waits for it, writes there fail.
+  bool half_cleared_ GUARDED_BY(in_hand_mutex_) = false;
   std::condition_variable_any in_hand_changed_;
 };
 

@@ -92,6 +92,8 @@ class Snapshot final : public View {
     bool copied = false;        ///< whether there are exceptions for them
   };
   Alike alike(Extent range) const;
+  /// What it shows of a run: up to its end, when it is shorter than its base.
+  Extent visible(const ExceptionRun& run) const;
   /// Writes to a range that has exceptions, which nobody removes meanwhile, also when the snapshot itself is read-only
   /// or has overflowed.
   [[nodiscard]] std::error_code write_copied(Sector to, std::span<const std::byte> data);

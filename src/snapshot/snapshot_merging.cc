@@ -14,11 +14,19 @@ constexpr std::size_t large_bytes = 256 << 10;
 
 Snapshot::Alike Snapshot::alike(Extent range) const {
   const ChunkGeometry g = geometry();
+  // Behind its end the origin is nobody's but its own.
+  if (range.first >= Sector(sectors_)) return {.sectors = range.sectors, .copied = false};
+  range.sectors = std::min(range.sectors, Sector(sectors_) - range.first);
   const Chunk first = g.chunk_of(range.first);
   ReadLock lock(mutex_);
   const auto span = table_.find(first, g.chunk_end(range) - first);
   return {.sectors = std::min(range.sectors, g.sectors_of(span.length) - g.offset_in_chunk(range.first)),
           .copied = span.copied};
+}
+
+Extent Snapshot::visible(const ExceptionRun& run) const {
+  const Extent whole = extent_of(run.origin, run.length);
+  return {whole.first, std::min(whole.sectors, Sector(sectors_) - whole.first)};
 }
 
 std::error_code Snapshot::write_copied(Sector to, std::span<const std::byte> data) {
@@ -48,7 +56,7 @@ std::error_code Snapshot::zero_copied(Extent range) {
 std::error_code Snapshot::copy_back(std::span<const ExceptionRun> runs, BlockDevice& device) {
   std::vector<Piece> pieces;
   for (const ExceptionRun& run : runs) {
-    Extent left = extent_of(run.origin, run.length);
+    Extent left = visible(run);
     for (Sector from = geometry().first_sector(run.copy); left.sectors > 0;) {
       pieces.push_back({from, left.first, std::min(left.sectors, copy_bytes / sector_bytes)});
       from += pieces.back().sectors;

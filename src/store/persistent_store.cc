@@ -211,6 +211,8 @@ std::error_code PersistentStore::add_newest_runs(MetadataPlace end, std::uint64_
     const disk::Entry entry = disk::unpack_entry(*area, --end.used);
     const Chunk origin(entry.old_chunk.value());
     const CowChunk copy(entry.new_chunk.value());
+    // Never taken for a copy: it would put metadata on the origin.
+    if (layout().is_metadata(copy)) return errc(std::errc::io_error);
     if (!run_begins && origin + 1 == runs.back().origin && copy + 1 == runs.back().copy) {
       runs.back() = {.origin = origin, .copy = copy, .length = runs.back().length + 1};
     } else {

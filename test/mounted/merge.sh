@@ -95,11 +95,21 @@ grep -q "the merge of 'old' is not at its end: the next mount goes on with it" e
 expect_failure 1 "the origin is being rolled back to old, and has its content only in part" "$DMSNAP" remove disk.img old
 serve disk.img d --read-only
 [ "$(sha d/origin)" = "$written" ] || fail "a read-only mount shows something else"
+expect_failure 1 "nothing goes on in a read-only mount" "$DMSNAP" wait d
 unserve d
 mv disk.img.dmsnap/old.cow .
 expect_failure 1 "its COW file, $PWD/disk.img.dmsnap/old.cow, is missing" "$DMSNAP" mount disk.img d
 mv old.cow disk.img.dmsnap
-serve disk.img d
+# one that says that it is invalid is neither shown nor lost
+cp disk.img.dmsnap/old.cow whole.cow
+printf '\0' | dd of=disk.img.dmsnap/old.cow bs=1 seek=4 conv=notrunc status=none
+serve disk.img d 2> err.txt
+[ "$(field old state)" = invalid ] || fail "it is $(field old state)"
+unserve d
+[ -s disk.img.dmsnap/old.cow ] || fail "what was left of the merge is lost"
+cp whole.cow disk.img.dmsnap/old.cow
+serve --force disk.img d 2> err.txt
+grep -q "the merge of 'old' goes on" err.txt || fail "mount says $(cat err.txt)"
 "$DMSNAP" wait d old
 [ "$(sha d/origin)" = "$written" ] || fail "after the merge it is not what it was during it"
 [ "$(shown snapshots/newer)" = "$newer" ] || fail "the merge changed another snapshot"
@@ -138,6 +148,7 @@ expect_failure 1 "or let it be merged from the next mount on with --defer" "$DMS
 merge old --defer
 grep -q "the next mount rolls the origin back to 'old'; 'dmsnap merge --cancel $PWD/d old' takes that back" err.txt || fail "$(cat err.txt)"
 [ "$(field old deferred)" = true ] && [ "$(field old state)" = active ] || fail "it is $(field old state)"
+"$DMSNAP" status d | grep -q "^deferred  *the next mount rolls the origin back to 'old'$" || fail "status: $("$DMSNAP" status d)"
 merge old --cancel
 expect_failure 1 "'old' is not to be merged from the next mount on" "$DMSNAP" merge d old --cancel
 expect_failure 2 "--defer begins nothing" "$DMSNAP" merge d old --defer --wait
@@ -146,7 +157,8 @@ losetup -d "$loop"
 create of_it --of old
 of_it=$(shown snapshots/of_it)
 unserve d
-serve disk.img d
+serve disk.img d 2> err.txt
+grep -q "the origin is rolled back to 'old', as 'merge --defer' asked" err.txt || fail "mount says $(cat err.txt)"
 [ "$(sha d/origin)" = "$old" ] || fail "the mount did not begin what was deferred"
 "$DMSNAP" wait d
 [ "$(shown snapshots/of_it)" = "$of_it" ] && [ "$(field of_it base)" = null ] || fail "a clone of it is not what it was"
@@ -175,6 +187,16 @@ merge b --keep --wait
 unserve d
 serve disk.img d
 [ "$(shown snapshots/a snapshots/c snapshots/d snapshots/clone)" = "$views" ] || fail "another link is not what it was, after a mount"
+
+# others that would be lost are told before, with what falls through to them, and only --force loses them
+create small --size 1M
+views=$(shown snapshots/a snapshots/c snapshots/d snapshots/clone snapshots/small)
+! "$DMSNAP" merge d a -n > plan.txt || fail "a plan that loses snapshots: $(cat plan.txt)"
+for name in small d c; do grep -q "'$name' becomes invalid" plan.txt || fail "$name: $(cat plan.txt)"; done
+expect_failure 1 "would become invalid, for want of room" "$DMSNAP" merge d a
+[ "$(shown snapshots/a snapshots/c snapshots/d snapshots/clone snapshots/small)" = "$views" ] || fail "a refused merge changed something"
+"$DMSNAP" remove d small --wait
+views=$(shown snapshots/a snapshots/c snapshots/d snapshots/clone)
 
 # refusals, each without a change
 create fleeting --type N

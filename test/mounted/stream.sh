@@ -151,6 +151,21 @@ cmp cut.img d/snapshots/night5 || fail "through a device"
 "$DMSNAP" import --force night1.diff d/origin --state origin.json 2> err.txt || fail "into a mount: $(cat err.txt)"
 cmp d/origin d/snapshots/night1 || fail "into a mount"
 
+# stream, image and state are three files, and none of a set's own
+cp night1.diff copy.diff
+expect_failure 2 "are the same file" "$DMSNAP" import --force copy.diff cut.img --state cut.img
+expect_failure 2 "are the same file" "$DMSNAP" import --force copy.diff cut.img --state copy.diff
+ln copy.diff link.diff
+expect_failure 2 "are the same file" "$DMSNAP" import --force copy.diff link.diff
+cp copy.diff precious
+expect_failure 1 "precious" "$DMSNAP" import --force copy.diff cut.img --state precious
+cmp night1.diff copy.diff && cmp night1.diff precious || fail "what was refused has changed a file"
+set=$("$DMSNAP" status d --json | jq -r .store)
+expect_failure 1 "which is a set's own" "$DMSNAP" export --force d night1 -o "$set/set.json"
+expect_failure 1 "which is a set's own" "$DMSNAP" import --force copy.diff "$set/night1.cow"
+expect_failure 1 "has snapshots in" "$DMSNAP" export --force d night1 -o "${set%.dmsnap}"
+expect_failure 1 "is what a mount calls the image itself" "$DMSNAP" create d origin
+
 # an invalid one, a transient one
 "$DMSNAP" create d tiny --of night7 --type P --size 16K > out.txt 2>&1
 dd if=/dev/urandom of=d/snapshots/tiny bs=4k count=8 conv=notrunc status=none 2> err.txt || true

@@ -70,7 +70,7 @@ TEST_F(SetBases, what_the_origin_is_rolled_back_to_is_not_removed_before_it_has_
   EXPECT_FALSE(fs::exists(in_store("old.cow")));
 }
 
-TEST_F(SetBases, one_merge_is_deferred_at_most_and_none_once_one_has_begun) {
+TEST_F(SetBases, one_merge_is_deferred_at_most_and_it_is_not_once_it_has_begun) {
   SnapshotSet set(origin(), {});
   create(set, "first");
   create(set, "second");
@@ -78,7 +78,7 @@ TEST_F(SetBases, one_merge_is_deferred_at_most_and_none_once_one_has_begun) {
   set.set_deferred("second", true);
   EXPECT_FALSE(set.find("first")->deferred);
   EXPECT_TRUE(set.find("second")->deferred);
-  set.mark_merging("first");
+  set.mark_merging("second");
   EXPECT_FALSE(set.find("second")->deferred);
 }
 

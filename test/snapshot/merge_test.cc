@@ -14,12 +14,12 @@ namespace {
 
 using Bytes = std::vector<std::byte>;
 
-constexpr std::uint64_t sectors = 512;
-constexpr std::uint64_t full_cow = 3 * sectors;
-constexpr std::uint64_t all = ~std::uint64_t{0};
-
 class Merging : public testing::Test {
  protected:
+  static constexpr std::uint64_t sectors = 512;
+  static constexpr std::uint64_t full_cow = 3 * sectors;
+  static constexpr std::uint64_t all = ~std::uint64_t{0};
+
   RigSnapshot& take(std::uint64_t cow_sectors = full_cow, std::uint32_t chunk = 8, Snapshot::Options more = {}) {
     auto cow = std::make_unique<FaultyDevice>(std::make_unique<MemoryDevice>(cow_sectors));
     cow_ = cow.get();
@@ -159,14 +159,33 @@ TEST_F(Merging, a_step_that_fails_is_done_again) {
   const std::uint64_t left = rig_.merge().left_bytes();
   device_.fail_next_write = true;
   EXPECT_FALSE(rig_.merge().step(all));
+  ASSERT_FALSE(write(origin_, 0, 5)) << "nothing is in hand any more";
   cow_->fail_writes({.sticky = false});
   EXPECT_FALSE(rig_.merge().step(all)) << "an exception cannot be cleared";
   EXPECT_EQ(rig_.merge().left_bytes(), left);
-  EXPECT_EQ(shows(origin_, 0), 1);
-  ASSERT_FALSE(write(origin_, 0, 5)) << "nothing is in hand any more";
+  EXPECT_EQ(shows(origin_, 0), 5);
   finish();
   EXPECT_EQ(on_device(0), 5);
   EXPECT_EQ(on_device(8), 1);
+}
+
+TEST_F(Merging, what_may_be_cleared_on_the_disk_only_is_neither_copied_again_nor_written) {
+  ASSERT_FALSE(write(origin_, 0, 1, sectors));
+  auto& old = take(full_cow, 1);  // 32 entries an area
+  ASSERT_FALSE(write(origin_, 100, 2, 48));
+  rig_.begin_merge(old);
+  for (const auto fail : {&FaultyDevice::fail_writes, &FaultyDevice::fail_flushes}) {
+    (cow_->*fail)({.after = fail == &FaultyDevice::fail_writes ? 1U : 0U, .sticky = false});
+    EXPECT_FALSE(rig_.merge().step(all));
+    EXPECT_EQ(shows(origin_, 100), 1);
+    EXPECT_TRUE(write(origin_, 100, 5, 1)) << "after a crash it could be gone";
+    EXPECT_FALSE(write(origin_, 0, 4, 1)) << "elsewhere all is well";
+  }
+  finish();
+  EXPECT_EQ(on_device(0), 4) << "no metadata went to the origin";
+  EXPECT_EQ(on_device(1), 1);
+  EXPECT_EQ(on_device(100), 1);
+  EXPECT_FALSE(write(origin_, 100, 5, 1));
 }
 
 TEST_F(Merging, a_step_copies_no_more_than_it_may) {
@@ -221,9 +240,11 @@ TEST_F(Merging, of_one_that_is_shorter_what_lies_behind_its_end_stays) {
   rig_.begin_merge(old);
   EXPECT_EQ(shows(origin_, 99), 1);
   EXPECT_EQ(shows(origin_, 104), 2) << "no chunk of the snapshot";
-  ASSERT_FALSE(write(origin_, 102, 3, 1)) << "behind its end, in the chunk that has the end";
+  EXPECT_EQ(shows(origin_, 101), 2) << "behind its end, in the chunk that has the end";
+  ASSERT_FALSE(write(origin_, 102, 3, 1));
   finish();
   EXPECT_EQ(on_device(99), 1);
+  EXPECT_EQ(on_device(101), 2);
   EXPECT_EQ(on_device(102), 3);
   EXPECT_EQ(on_device(104), 2);
 }
@@ -253,7 +274,9 @@ TEST_F(Merging, a_read_only_snapshot_can_be_merged_and_the_origin_stays_writable
   EXPECT_EQ(on_device(0), 9);
 }
 
-TEST(MergeOrder, the_origin_is_durable_before_entries_go_and_others_before_the_origin_changes) {
+using MergeOrder = Merging;
+
+TEST_F(MergeOrder, the_origin_is_durable_before_entries_go_and_others_before_the_origin_changes) {
   Events events;
   RecordingDevice device("origin", sectors, events);
   Rig rig(device, sectors * sector_bytes);
@@ -272,7 +295,7 @@ TEST(MergeOrder, the_origin_is_durable_before_entries_go_and_others_before_the_o
                             "origin flush", "old write 8+1", "old flush"}));
 }
 
-TEST(MergeOrder, ten_thousand_scattered_exceptions_take_twenty_times_fewer_flushes_than_runs) {
+TEST_F(MergeOrder, ten_thousand_scattered_exceptions_take_twenty_times_fewer_flushes_than_runs) {
   Events events;
   const std::uint64_t size = 160'000;
   RecordingDevice device("origin", size, events);
@@ -288,7 +311,7 @@ TEST(MergeOrder, ten_thousand_scattered_exceptions_take_twenty_times_fewer_flush
   EXPECT_LE(flushes, 2 * 10'000 / 20) << "the kernel flushes twice for each run";
 }
 
-TEST(MergeOrder, a_flush_of_the_origin_covers_what_went_to_the_cow_device) {
+TEST_F(MergeOrder, a_flush_of_the_origin_covers_what_went_to_the_cow_device) {
   Events events;
   RecordingDevice device("origin", sectors, events);
   Rig rig(device, sectors * sector_bytes);
