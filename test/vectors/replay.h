@@ -10,15 +10,16 @@
 #include "support/rig.h"
 #include "vectors/case_file.h"
 #include "vectors/devices.h"
-#include "vectors/merge.h"
+#include "vectors/kernel_merge.h"
 
 namespace dmsnap::test {
 
 /// Carries out the ops of a case on our engine, one after the other, each durable before the next begins (those of
 /// writers side by side, too), and checks everything that was recorded on the way. Failures are told to GoogleTest.
 ///
-/// Two kinds of ops are more than the engine has. A merge is Merge's; where the kernel's was stopped by the clock, it
-/// stops where the next status line says. A discard that zeroes is a write of zeros to the chunks that have exceptions.
+/// Two kinds of ops are more than the engine has. A merge is KernelMerge's; where the kernel's was stopped by the
+/// clock, it stops where the next status line says. A discard that zeroes is a write of zeros to the chunks that have
+/// exceptions.
 class Replay {
  public:
   /// What is on COW devices that were zeros when the kernel was given them.
@@ -71,7 +72,7 @@ class Replay {
   FailingDevice origin_;
   std::map<std::string, Target> targets_;
   Rig rig_;  // it works on the devices above
-  std::optional<Merge> merge_;
+  std::optional<KernelMerge> merge_;
   bool compare_cows_ = true;
 };
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "vectors/merge.h"
+#include "vectors/kernel_merge.h"
 
 #include <gtest/gtest.h>
 
@@ -9,7 +9,8 @@
 
 namespace dmsnap::test {
 
-Merge::Merge(BlockDevice& cow, const std::string& type, std::uint64_t origin_sectors, WriteOrigin write_origin)
+KernelMerge::KernelMerge(BlockDevice& cow, const std::string& type, std::uint64_t origin_sectors,
+                         WriteOrigin write_origin)
     : cow_(cow),
       origin_sectors_(origin_sectors),
       write_origin_(std::move(write_origin)),
@@ -17,7 +18,7 @@ Merge::Merge(BlockDevice& cow, const std::string& type, std::uint64_t origin_sec
   EXPECT_TRUE(store_->load(origin_sectors, [](const ExceptionRun&) { return true; }));
 }
 
-void Merge::run(const std::optional<std::string>& until) {
+void KernelMerge::run(const std::optional<std::string>& until) {
   while (!failed_ && status() != until) {
     const auto runs = store_->prepare_merge(std::numeric_limits<std::uint64_t>::max());
     ASSERT_TRUE(runs.has_value());
@@ -28,11 +29,11 @@ void Merge::run(const std::optional<std::string>& until) {
   }
 }
 
-std::string Merge::status() const {
+std::string KernelMerge::status() const {
   return failed_ ? "Merge failed" : store_->status(StatusType::info);
 }
 
-std::error_code Merge::copy(const ExceptionRun& run) {
+std::error_code KernelMerge::copy(const ExceptionRun& run) {
   const ChunkGeometry geometry = store_->geometry();
   const Sector to = geometry.first_sector(run.origin);
   Bytes data(std::min(geometry.sectors_of(run.length), Sector(origin_sectors_) - to) * sector_bytes);

@@ -14,12 +14,12 @@ namespace dmsnap::test {
 
 /// Merges a snapshot that is closed into its origin, as the target snapshot-merge does: with the store alone, run by
 /// run, since the engine merges many runs at once. What the store gives is copied here.
-class Merge {
+class KernelMerge {
  public:
   using WriteOrigin = std::function<std::error_code(Sector to, const Bytes& data)>;
 
   /// `cow` outlives it.
-  Merge(BlockDevice& cow, const std::string& type, std::uint64_t origin_sectors, WriteOrigin write_origin);
+  KernelMerge(BlockDevice& cow, const std::string& type, std::uint64_t origin_sectors, WriteOrigin write_origin);
 
   /// Run after run, until all is merged, the origin refuses one, which then stays as a whole, or status() is `until`.
   void run(const std::optional<std::string>& until = {});
