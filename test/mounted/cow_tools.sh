@@ -130,7 +130,7 @@ unserve d
 
 # what is no store, and outputs that cannot be
 : > empty
-head -c 100000 /dev/urandom > random
+{ printf x; head -c 100000 /dev/urandom; } > random # its first line is no comment, and not empty
 head -c 102400 /dev/zero > blank
 head -c 100000 $cow > short.cow
 for verb in check dump "dump:--map" "repair:out.cow" "diff:disk.img"; do
