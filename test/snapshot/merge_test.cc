@@ -174,8 +174,12 @@ TEST_F(Merging, what_may_be_cleared_on_the_disk_only_is_neither_copied_again_nor
   auto& old = take(full_cow, 1);  // 32 entries an area
   ASSERT_FALSE(write(origin_, 100, 2, 48));
   rig_.begin_merge(old);
-  for (const auto fail : {&FaultyDevice::fail_writes, &FaultyDevice::fail_flushes}) {
-    (cow_->*fail)({.after = fail == &FaultyDevice::fail_writes ? 1U : 0U, .sticky = false});
+  for (const bool at_the_flush : {false, true}) {
+    if (at_the_flush) {
+      cow_->fail_flushes({.sticky = false});
+    } else {
+      cow_->fail_writes({.after = 1, .sticky = false});
+    }
     EXPECT_FALSE(rig_.merge().step(all));
     EXPECT_EQ(shows(origin_, 100), 1);
     EXPECT_TRUE(write(origin_, 100, 5, 1)) << "after a crash it could be gone";
