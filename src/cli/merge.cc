@@ -52,7 +52,7 @@ class Merge final : public Command {
         ("defer", "not now, but at the next mount, before anybody uses the origin")                               //
         ("cancel", "take --defer back")                                                                           //
         ("bwlimit", po::value<std::string>(), "copy at most so many bytes a second; default: no limit")           //
-        ("pause", "stop the copying for now, until --resume or the next mount")                                   //
+        ("pause", "stop the copying until --resume or the next mount")                                            //
         ("resume", "go on with it")                                                                               //
         ("wait", "return when all is copied, and show on a terminal how far it is")                               //
         ("json", "print what is going on, or would be, as JSON");
@@ -115,7 +115,8 @@ class Merge final : public Command {
   }
   static std::uint64_t speed(const std::string& text) {
     const std::uint64_t bytes = parse_size("--bwlimit", text);
-    if (bytes == 0) throw UsageError("--bwlimit 0 would never come to an end; --pause stops the copying for now");
+    if (bytes == 0)
+      throw UsageError("--bwlimit 0 would never come to an end; --pause stops the copying until --resume");
     return bytes;
   }
   static int show_plan(const po::variables_map& values, Streams streams, const std::string& snapshot,
