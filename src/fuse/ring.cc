@@ -149,8 +149,8 @@ std::error_code Ring::make_uring() {
   unsigned slots = 0;
   for (const Queue& queue : queues_) slots += queue.slots;
   io_uring_params params{};
-  params.flags =
-      IORING_SETUP_SQE128 | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN;
+  // Not IORING_SETUP_DEFER_TASKRUN: a request is to be there when sched_yield returns, not after another system call.
+  params.flags = IORING_SETUP_SQE128 | IORING_SETUP_SUBMIT_ALL;
   if (const auto why = error_of(io_uring_queue_init_params(slots + 1, &uring_, &params))) return why;
   const auto why = error_of(io_uring_register_files(&uring_, &connection_, 1));
   if (why) io_uring_queue_exit(&uring_);
@@ -169,10 +169,8 @@ std::error_code Ring::enlist_slots() {
 void Ring::serve_requests() {
   await_wake();
   while (submit_answered()) {
-    const auto completed_now = [this] {
-      io_uring_submit_and_get_events(&uring_);
-      return io_uring_cq_ready(&uring_) > 0;
-    };
+    if (io_uring_sq_ready(&uring_) > 0) io_uring_submit(&uring_);
+    const auto completed_now = [this] { return io_uring_cq_ready(&uring_) > 0; };
     if (!wait_.look_for(completed_now)) wait_.sleep([this] { return io_uring_submit_and_wait(&uring_, 1); });
     unsigned head = 0;
     unsigned count = 0;
