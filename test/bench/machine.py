@@ -129,17 +129,17 @@ class Setting:
 
 
 class Awake:
-    """Keeps every processor from halting, with a loop that runs only where nothing else would: in a virtual machine it takes
-    longer to wake a halted processor than to answer a request, and what would be measured is the hypervisor."""
+    """Keeps every processor from halting: in a virtual machine it takes longer to wake a halted processor than to answer a
+    request, and what would be measured is the hypervisor. The kernel polls where it would halt while somebody asks for no
+    latency at all (Documentation/power/pm_qos_interface.rst); without a cpuidle driver that changes nothing. A loop at idle
+    priority would do the same, but a thread that has just used its processor can wait a tick for such a loop."""
 
     def __enter__(self):
-        spin = "while :; do :; done"
-        self.loops = [subprocess.Popen(["chrt", "--idle", "0", "taskset", "--cpu-list", str(number), "sh", "-c", spin])
-                      for number in os.sched_getaffinity(0)]
+        self.request = open("/dev/cpu_dma_latency", "wb", buffering=0)  # pylint: disable=consider-using-with
+        self.request.write(bytes(4))
 
     def __exit__(self, *_):
-        for loop in self.loops:
-            end(loop)
+        self.request.close()
 
 
 @contextlib.contextmanager
