@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <stdexcept>
 
@@ -133,6 +134,16 @@ void FileDevice::release(Extent range) {
   const auto offset = static_cast<off_t>(range.first.value() * sector_bytes);
   const auto length = static_cast<off_t>(range.sectors * sector_bytes);
   static_cast<void>(::fallocate(fd_.get(), FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE, offset, length));
+}
+
+void FileDevice::write_ahead(Extent range) {
+  static constexpr std::array<std::byte, 64 << 10> zeros{};
+  if (!regular_ || in_memory_) return;
+  for (std::uint64_t done = 0; done < range.sectors;) {
+    const std::uint64_t count = std::min<std::uint64_t>(range.sectors - done, zeros.size() / sector_bytes);
+    if (write(range.first + done, std::span(zeros).first(count * sector_bytes))) return;
+    done += count;
+  }
 }
 
 std::error_code FileDevice::zero(Extent range) {

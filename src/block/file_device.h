@@ -34,6 +34,7 @@ class FileDevice final : public BlockDevice {
   std::error_code flush() override;
   std::error_code reserve(Extent range) override;
   void release(Extent range) override;
+  void write_ahead(Extent range) override;
   std::error_code zero(Extent range) override;
   std::uint64_t leading(Content content, Extent range) const override;
   std::uint64_t available_bytes() const override;

@@ -145,7 +145,10 @@ bool Flusher::make_durable(const std::vector<Snapshot*>& snapshots) {
   for (Snapshot* snapshot : snapshots) {
     if (snapshot->close_batch()) batches.push_back({snapshot});
   }
-  for (Batch& batch : batches) batch.outcome = batch.snapshot->flush_cow();
+  for (Batch& batch : batches) {
+    batch.snapshot->write_ahead();
+    batch.outcome = batch.snapshot->flush_cow();
+  }
   for (Batch& batch : batches) {
     if (!batch.outcome) batch.outcome = batch.snapshot->write_batch();
   }

@@ -132,6 +132,9 @@ class Snapshot final : public View {
   /// Copies every expected chunk and commits it. Failures make the snapshot invalid.
   void copy_expected();
   bool close_batch() { return store_.close_batch(); }
+  /// While waves are small, which flushes that follow each other closely make them: sees to it that those to come find
+  /// written COW chunks (BlockDevice::write_ahead). Before the batch is flushed.
+  void write_ahead() EXCLUDES(mutex_);
   std::error_code flush_cow();
   /// Writes the closed batch's areas.
   std::error_code write_batch() { return store_.write_batch(); }
@@ -248,6 +251,8 @@ class Snapshot final : public View {
   std::string reason_ GUARDED_BY(mutex_);
   std::error_code unrecorded_ GUARDED_BY(mutex_);
   Sector reserved_end_ GUARDED_BY(mutex_);       // blocks of the COW device up to here are taken
+  Sector written_end_ GUARDED_BY(mutex_);        // what is not handed out yet is written up to here
+  Sector wave_end_ GUARDED_BY(mutex_);           // what was handed out when the last batch was closed
   std::condition_variable_any pending_changed_;  // with mutex_
 
   std::atomic<bool> cow_dirty_ = false;

@@ -2,6 +2,7 @@
 // How a snapshot takes COW chunks, and room for them, and makes exceptions of them.
 #include <algorithm>
 #include <iterator>
+#include <utility>
 
 #include "base/system_error.h"
 #include "dmsnap/error.h"
@@ -86,6 +87,20 @@ bool Snapshot::make_room(std::uint64_t chunks) {
   return false;
 }
 
+/// Under the lock, so that nobody writes to what is handed out next before it is written here.
+void Snapshot::write_ahead() {
+  constexpr std::uint64_t window = (1 << 20) / sector_bytes;
+  WriteLock lock(mutex_);
+  const Sector next(store_.usage().allocated);
+  const bool small = next - std::exchange(wave_end_, next) <= window / 8;
+  if (!small || next + window / 8 <= written_end_) return;
+  const Sector first = std::max(next, written_end_);
+  const Sector end = std::min(first + window, reserved_end_);
+  if (first >= end) return;
+  cow_.write_ahead({first, end - first});
+  written_end_ = end;
+}
+
 void Snapshot::release_room() {
   WriteLock lock(mutex_);
   if (state_ == SnapshotState::invalid) return;
@@ -93,6 +108,7 @@ void Snapshot::release_room() {
   if (used >= reserved_end_) return;
   cow_.release({used, reserved_end_ - used});
   reserved_end_ = used;
+  written_end_ = std::min(written_end_, used);
 }
 
 std::error_code Snapshot::publish(std::span<const Region> regions, std::error_code copied) {

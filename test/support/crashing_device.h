@@ -55,6 +55,12 @@ class CrashingDevice final : public BlockDevice {
     return {};
   }
 
+  /// Anything may stand there then.
+  void write_ahead(Extent range) override {
+    const std::vector<std::byte> anything(range.sectors * sector_bytes, std::byte{0xa5});
+    if (write(range.first, anything)) std::abort();
+  }
+
   /// What is zeros is a hole.
   std::uint64_t leading(Content content, Extent range) const override {
     std::uint64_t count = 0;
