@@ -55,6 +55,9 @@ class BlockDevice {
   /// ENOSPC when there is none. Devices without holes succeed.
   [[nodiscard]] virtual std::error_code reserve(Extent) { return {}; }
 
+  /// How much to reserve at once: much where that costs hardly more than little, so that it is asked for rarely.
+  virtual std::uint64_t reserve_step_bytes() const { return 64 << 20; }
+
   /// Gives back what reserve() has taken for the range, whose content nobody needs; it reads as anything afterwards. A
   /// device that cannot does nothing.
   virtual void release(Extent) {}

@@ -129,6 +129,10 @@ std::error_code FileDevice::reserve(Extent range) {
   return {};
 }
 
+std::uint64_t FileDevice::reserve_step_bytes() const {
+  return in_memory_ ? 256 << 10 : BlockDevice::reserve_step_bytes();
+}
+
 void FileDevice::release(Extent range) {
   if (!regular_ || range.sectors == 0) return;
   const auto offset = static_cast<off_t>(range.first.value() * sector_bytes);

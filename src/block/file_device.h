@@ -33,6 +33,8 @@ class FileDevice final : public BlockDevice {
   std::error_code write(Sector to, std::span<const std::byte> data) override;
   std::error_code flush() override;
   std::error_code reserve(Extent range) override;
+  /// On a tmpfs, where each page is taken and cleared, little.
+  std::uint64_t reserve_step_bytes() const override;
   void release(Extent range) override;
   void write_ahead(Extent range) override;
   std::error_code zero(Extent range) override;

@@ -74,10 +74,9 @@ std::uint64_t Snapshot::chunks_with_room(Chunk first, std::uint64_t at_most) con
 }
 
 bool Snapshot::make_room(std::uint64_t chunks) {
-  constexpr std::uint64_t step_sectors = (64 << 20) / sector_bytes;
   const Sector needed = store_.reach(expected_.size() + promised_ + chunks);
   if (needed <= reserved_end_) return true;
-  const std::uint64_t step = std::min(step_sectors, cow_.available_bytes() / 16 / sector_bytes);
+  const std::uint64_t step = std::min(cow_.reserve_step_bytes(), cow_.available_bytes() / 16) / sector_bytes;
   const Sector wished = std::min(std::max(needed, reserved_end_ + step), Sector(cow_.sectors()));
   for (const Sector end : {wished, needed}) {
     if (cow_.reserve({reserved_end_, end - reserved_end_})) continue;
