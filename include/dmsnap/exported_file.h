@@ -43,6 +43,13 @@ class ExportedFile {
   /// block.
   [[nodiscard]] virtual std::error_code zero(std::uint64_t offset, std::uint64_t bytes) = 0;
 
+  /// As write() and zero(), but a file whose writers wait for room on a full store lets them do so without a thread:
+  /// `done` runs with the outcome, on another thread at some time, or before the call returns. `data` may go on return.
+  virtual void write_when_room(std::uint64_t offset, std::span<const std::byte> data, Completion done) {
+    done(write(offset, data));
+  }
+  virtual void zero_when_room(std::uint64_t offset, std::uint64_t bytes, Completion done) { done(zero(offset, bytes)); }
+
   /// The first byte from `offset`, inside the file, on that may be no zero, and the first that is known to begin a run
   /// of zeros; the end of the file when there is none. What is written meanwhile may be seen or not. May block.
   [[nodiscard]] virtual Result<std::uint64_t> next_data(std::uint64_t offset) = 0;
@@ -75,6 +82,9 @@ class ExportedTree {
 
   /// `df`: the filesystem below the store.
   [[nodiscard]] virtual std::error_code statfs(struct statvfs& into) = 0;
+
+  /// No request comes any more and nobody waits for an answer: those that wait for something are answered on return.
+  virtual void connection_ended() {}
 };
 
 }  // namespace dmsnap

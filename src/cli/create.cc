@@ -2,6 +2,8 @@
 #include <fmt/format.h>
 #include <sys/stat.h>
 
+#include <stdexcept>
+
 #include "base/system_error.h"
 #include "cli/ask_mount.h"
 #include "cli/json_output.h"
@@ -37,6 +39,16 @@ std::uint64_t cow_bytes(const std::string& text, const std::string& mountpoint, 
 std::string freeze_argument(const std::string& text) {
   if (text == "auto" || text == "require" || text == "no") return text;
   throw UsageError(fmt::format("--freeze '{}': must be auto, require or no", text));
+}
+
+/// Who writes to a file and waits for room keeps everybody from syncing it: the kernel lets one in at a time.
+void refuse_while_writes_wait(const std::string& mountpoint) {
+  const auto status = ask_mount("create", mountpoint, {{"verb", "status"}})["status"];
+  if (status.value("waiting_writes", std::uint64_t{0}) == 0) return;
+  throw std::runtime_error(fmt::format(
+      "writes wait for room, so what they write to cannot be brought to rest: make room on the filesystem of "
+      "{}, or resize or remove a snapshot, then try again",
+      status.value("store", "")));
 }
 
 void tell_unfrozen(const nlohmann::json& freeze, Streams streams) {
@@ -87,6 +99,7 @@ class Create final : public Command {
     }
     if (values.count("of")) request["of"] = values["of"].as<std::string>();
     request["freeze"] = freeze_argument(values["freeze"].as<std::string>());
+    refuse_while_writes_wait(mountpoint);
     sync_mappings(mountpoint, request.value("of", "origin"));
     const auto reply = ask_mount(name(), mountpoint, request);
     tell_unfrozen(reply.value("freeze", nlohmann::json::object()), streams);

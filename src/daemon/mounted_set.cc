@@ -56,6 +56,7 @@ MountedSet::MountedSet(const ServeOptions& options, const ProcessSetup& setup, c
       read_only_reason_(options.read_only ? "as asked with --read-only"
                                           : set_.origin_read_only_reason(names_of(options.attach))),
       origin_device_(open_origin(options.origin, set_.origin_fd())),
+      room_(options.on_full),
       flusher_(options.held_bytes / 4),
       origin_(*origin_device_, flusher_, options.held_bytes),
       origin_file_(origin_, flusher_, origin_file_options()) {
@@ -67,7 +68,9 @@ MountedSet::MountedSet(const ServeOptions& options, const ProcessSetup& setup, c
   flusher_.add(origin_);
   attach_all();
   open_all();
+  flusher_.tell_waves_to([this] { room_.warn(nearly_full()); });
   flush_thread_.emplace(flusher_, idle_before_wave);
+  room_.start();
 }
 
 void MountedSet::begin() {
@@ -80,11 +83,14 @@ void MountedSet::begin() {
     }
   }
   begun_ = true;
+  room_.warn(nearly_full());
   if (!read_only()) begin_deferred_merge();
   if (read_only() && !options_.read_only) log::warning("{} is served read-only: {}", origin_name(), read_only_reason());
 }
 
-MountedSet::~MountedSet() = default;
+MountedSet::~MountedSet() {
+  room_.stop();
+}
 
 void MountedSet::note_change(const std::string& name, std::uint64_t id, SnapshotState state,
                              const std::string& reason) {
@@ -138,6 +144,7 @@ std::error_code MountedSet::flush_all() {
 void MountedSet::close() {
   if (!begun_) return;
   departures_.stop();
+  room_.stop();
   const std::error_code error = flush_all();
   flush_thread_.reset();
   if (error) throw std::system_error(error, "not everything could be put on disk; the set stays marked as open");

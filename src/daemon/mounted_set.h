@@ -13,6 +13,7 @@
 #include "daemon/departures.h"
 #include "daemon/freezing.h"
 #include "daemon/mounted_snapshot.h"
+#include "daemon/room.h"
 #include "daemon/serve.h"
 #include "dmsnap/block_device.h"
 #include "dmsnap/exported_file.h"
@@ -95,6 +96,7 @@ class MountedSet final : public ExportedTree {
   std::vector<std::string> text_names() override { return {"status", "status.json"}; }
   std::string text(std::string_view name) override;
   std::error_code statfs(struct statvfs& into) override;
+  void connection_ended() override { room_.cancel(); }
 
   /// Takes a snapshot of the origin, or of another snapshot: of what every write that was answered before has put
   /// there, and of nothing that is answered after. Filesystems that are mounted from there are frozen meanwhile.
@@ -107,6 +109,9 @@ class MountedSet final : public ExportedTree {
   /// Drops a snapshot and its COW file; one that is attached in place is only forgotten. Durable on return, what is
   /// leaving as such. Throws std::runtime_error, when it is in use too.
   Removed remove(std::string_view name) EXCLUDES(changes_);
+  /// Makes its COW so long; durable on return. Writes that wait for room go on. Throws std::runtime_error, then it is
+  /// as long as it was: when what it has does not fit, too.
+  void resize(const std::string& name, std::uint64_t cow_bytes) EXCLUDES(changes_);
   bool leaving(std::string_view name) const { return departures_.contains(name); }
   /// Why one that is leaving cannot go yet; empty when nothing is in its way.
   std::string leaving_problem(std::string_view name) const { return departures_.problem(name); }
@@ -170,12 +175,18 @@ class MountedSet final : public ExportedTree {
   using Forget = std::function<void(std::uint64_t file_id, Completion done)>;
   void tell_changes_to(Forget forget) EXCLUDES(forget_mutex_);
 
+  const Room& room() const { return room_; }
+  /// Writes that wait for room do so no longer (Room::end_waiting).
+  void end_waiting() { room_.end_waiting(); }
+  /// What of the set is nearly full.
+  std::vector<Fullness> nearly_full() const EXCLUDES(mutex_);
+
   const ProcessSetup& setup() const { return setup_; }
   const Freezing& freezing() const { return freezing_; }
   void log_holders() const;
 
  private:
-  ViewFile::Options origin_file_options() const;
+  ViewFile::Options origin_file_options();
   std::shared_ptr<MountedSnapshot> find(std::string_view name) const;
   void open_all();
   void leave_out(const SnapshotRecord& record, const std::string& why);
@@ -199,6 +210,7 @@ class MountedSet final : public ExportedTree {
   std::vector<std::shared_ptr<MountedSnapshot>> to_put_above(const CreateRequest& request,
                                                              const SnapshotRecord& record) const;
   /// create(), but for what is required.
+  void refuse_while_writes_wait() const;
   FreezeReport take_snapshot(const CreateRequest& request) REQUIRES(changes_);
   FreezeReport freeze(const CreateRequest& request, View& base) REQUIRES(changes_);
   /// What a request of the mount needs to be answered, or to be logged.
@@ -210,6 +222,7 @@ class MountedSet final : public ExportedTree {
   std::error_code record_invalid(const std::string& name, const std::string& reason);
   void join(MountedSnapshot& snapshot);
   void show(std::shared_ptr<MountedSnapshot> snapshot);
+  std::shared_ptr<MountedSnapshot> to_resize(const std::string& name) const;
   void remove_unopened(const std::string& name);
   void begin_to_leave(MountedSnapshot& snapshot) REQUIRES(changes_);
   /// Made, with room for all of it, when it is not there. Throws std::runtime_error without room.
@@ -255,6 +268,7 @@ class MountedSet final : public ExportedTree {
   SnapshotSet set_;
   const std::string read_only_reason_;
   const std::unique_ptr<BlockDevice> origin_device_;
+  Room room_;
   Flusher flusher_;
   Origin origin_;
   ViewFile origin_file_;

@@ -146,6 +146,7 @@ FreezeReport MountedSet::create(const CreateRequest& request) try {
     MutexLock one_at_a_time(changes_);
     if (read_only()) throw std::runtime_error("the mount is read-only: " + read_only_reason());
     check_sizes(request, size_bytes());
+    refuse_while_writes_wait();
     report = take_snapshot(request);
     if (!report.not_frozen.empty()) set_.set_not_frozen(request.name, report.why_not());
   }

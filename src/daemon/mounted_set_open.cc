@@ -52,12 +52,14 @@ std::shared_ptr<MountedSnapshot> opened(const std::string& name, const std::stri
 
 }  // namespace
 
-ViewFile::Options MountedSet::origin_file_options() const {
-  return {.id = 16,
-          .size_bytes = size_bytes(),
-          .writable = !read_only(),
-          .created = to_timespec(std::chrono::system_clock::now()),
-          .allocated_bytes = [this] { return origin_device_->allocated_bytes(); }};
+ViewFile::Options MountedSet::origin_file_options() {
+  ViewFile::Options options{.id = 16,
+                            .size_bytes = size_bytes(),
+                            .writable = !read_only(),
+                            .created = to_timespec(std::chrono::system_clock::now()),
+                            .allocated_bytes = [this] { return origin_device_->allocated_bytes(); }};
+  room_.apply_to(options);
+  return options;
 }
 
 void MountedSet::open_all() {
@@ -212,13 +214,13 @@ std::shared_ptr<MountedSnapshot> MountedSet::build(const SnapshotRecord& record,
                              name = record.name](const std::string& reason) { return record_invalid(name, reason); },
           .changed = [this, name = record.name, id](
                          SnapshotState state, const std::string& reason) { note_change(name, id, state, reason); }});
-  snapshot->file = std::make_unique<ViewFile>(
-      *snapshot->view, flusher_,
-      ViewFile::Options{.id = id,
-                        .size_bytes = record.sectors ? *record.sectors * sector_bytes : size_bytes(),
-                        .writable = writable,
-                        .created = to_timespec(record.created),
-                        .allocated_bytes = [cow = snapshot->cow.get()] { return cow->allocated_bytes(); }});
+  ViewFile::Options file{.id = id,
+                         .size_bytes = record.sectors ? *record.sectors * sector_bytes : size_bytes(),
+                         .writable = writable,
+                         .created = to_timespec(record.created),
+                         .allocated_bytes = [cow = snapshot->cow.get()] { return cow->allocated_bytes(); }};
+  room_.apply_to(file);
+  snapshot->file = std::make_unique<ViewFile>(*snapshot->view, flusher_, std::move(file));
   return snapshot;
 }
 

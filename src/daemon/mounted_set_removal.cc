@@ -127,6 +127,7 @@ void MountedSet::forget(MountedSnapshot& snapshot) {
     snapshots_.erase(snapshot.record.name);
   }
   departures_.look_again();
+  room_.look_again();
 }
 
 void MountedSet::remove_unopened(const std::string& name) {

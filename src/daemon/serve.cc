@@ -59,6 +59,7 @@ class SignalThread {
       }
       log::info("signal {}: flushing and detaching the mount", signal);
       if (const auto error = set.flush_all()) log::error("flush: {}", error.message());
+      set.end_waiting();
       set.log_holders();
       session.detach();
       detached = true;

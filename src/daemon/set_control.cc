@@ -112,6 +112,11 @@ SetControl::SetControl(MountedSet& set) {
     const bool leaving = set.remove(name_in(request)) == MountedSet::Removed::leaving;
     return nlohmann::json{{"leaving", leaving}};
   });
+  dispatcher_.add("resize", {"name", "cow_bytes"}, [&set](const nlohmann::json& request) {
+    if (!request.contains("cow_bytes")) throw std::runtime_error("'cow_bytes' is missing");
+    set.resize(name_in(request), whole_number<std::uint64_t>(request, "cow_bytes"));
+    return nlohmann::json{{"snapshot", snapshot_report(set, *named(set, name_in(request)), set.filesystem())}};
+  });
   dispatcher_.add("merge", {"name", "force", "keep", "defer", "dry_run", "bytes_per_second"},
                   [&set](const nlohmann::json& request) { return merge(set, request); });
   dispatcher_.add("cancel", {"name"}, [&set](const nlohmann::json& request) {

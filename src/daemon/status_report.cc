@@ -40,11 +40,10 @@ std::string reason_of(const MountedSet& set, const MountedSnapshot& snapshot) {
   return set.leaving(name) ? set.leaving_problem(name) : snapshot.view->reason();
 }
 
-/// lvm2's percentage: of the whole device, with 0 for empty and 100 for full.
-double full_percent(const StoreUsage& usage) {
-  if (usage.allocated <= usage.metadata) return 0;
-  if (usage.allocated >= usage.total) return 100;
-  return 100.0 * static_cast<double>(usage.allocated) / static_cast<double>(usage.total);
+std::vector<std::string> warnings_of(const MountedSet& set) {
+  std::vector<std::string> warnings;
+  for (const Fullness& each : set.nearly_full()) warnings.push_back(each.warning);
+  return warnings;
 }
 
 }  // namespace
@@ -148,6 +147,9 @@ nlohmann::json status_report(const MountedSet& set) {
       {"read_only", set.read_only()},
       {"read_only_reason", set.read_only_reason()},
       {"held_bytes", set.held_bytes()},
+      {"on_full", on_full_text(set.room().on_full())},
+      {"waiting_writes", set.room().waiting()},
+      {"warnings", warnings_of(set)},
       {"merge", merge_report(set)},
       {"pid", ::getpid()},
       {"transport", transport_name(set.transport())},
@@ -192,6 +194,13 @@ std::string status_text(const MountedSet& set) {
   if (set.layout() != Layout::independent) text += fmt::format("layout      {}\n", layout_name(set.layout()));
   text += fmt::format("transport   {}\n", transport_name(set.transport()));
   text += fmt::format("held        {} wait for their copies\n", human_size(set.held_bytes()));
+  if (set.room().on_full().policy != OnFull::Policy::invalidate) {
+    text += fmt::format("on full     {}\n", on_full_text(set.room().on_full()));
+  }
+  if (const auto waiting = set.room().waiting()) {
+    text += fmt::format("waiting     {} writes wait for room: make some, or resize or remove a snapshot\n", waiting);
+  }
+  for (const std::string& warning : warnings_of(set)) text += fmt::format("warning     {}\n", warning);
   if (!set.setup().io_flusher)
     text += "note        can hang when memory runs out: PR_SET_IO_FLUSHER is not permitted (needs CAP_SYS_RESOURCE)\n";
   if (!set.freezing().helper()) {

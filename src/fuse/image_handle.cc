@@ -70,8 +70,10 @@ void ImageHandle::write(Reply reply, std::span<const std::byte> data, std::uint6
   if (offset > end || data.size() > end - offset) return std::move(reply).error(std::errc::file_too_large);
   if (data.size() >= large_request) call_for_help();
   if (const auto outcome = file_->try_write(offset, data)) return answer_write(std::move(reply), *outcome, data);
-  do_what_may_wait([file = file_, reply = std::move(reply), offset, data]() mutable {
-    answer_write(std::move(reply), file->write(offset, data), data);
+  const auto deferred = std::make_shared<DeferredReply>(std::move(reply), owed_);
+  do_what_may_wait([file = file_, deferred, offset, data] {
+    file->write_when_room(
+        offset, data, [deferred, bytes = data.size()](std::error_code why) { deferred->answer_written(why, bytes); });
   });
 }
 
@@ -79,8 +81,9 @@ void ImageHandle::zero(Reply reply, std::uint64_t offset, std::uint64_t bytes) {
   const std::uint64_t end = file_->size();
   bytes = std::min(bytes, end - std::min(offset, end));
   if (bytes == 0) return std::move(reply).done();
-  do_what_may_wait([file = file_, reply = std::move(reply), offset, bytes]() mutable {
-    std::move(reply).error(file->zero(offset, bytes));
+  const auto deferred = std::make_shared<DeferredReply>(std::move(reply), owed_);
+  do_what_may_wait([file = file_, deferred, offset, bytes] {
+    file->zero_when_room(offset, bytes, [deferred](std::error_code why) { deferred->answer(why); });
   });
 }
 

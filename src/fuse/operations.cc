@@ -79,11 +79,13 @@ void Operations::init(void* /*operations*/, fuse_conn_info* connection) {
   decline_capabilities(*connection, FUSE_CAP_AUTO_INVAL_DATA | FUSE_CAP_WRITEBACK_CACHE | FUSE_CAP_SPLICE_READ |
                                         FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE);
   connection->max_write = 1 << 20;
-  connection->max_background = 128;
-  connection->congestion_threshold = 96;
+  // More than may wait for room at once: they must not be all.
+  connection->max_background = 256;
+  connection->congestion_threshold = 192;
 }
 
 void Operations::finish() {
+  tree_.connection_ended();
   owed_->wait();
   handles_.close_all();
 }

@@ -26,7 +26,7 @@ class Operations {
 
   /// For fuse_session_new, with an Operations as user data.
   static fuse_lowlevel_ops table();
-  /// After the last request: waits for answers that other threads owe, then closes what is still open.
+  /// After the last request: tells the tree, waits for answers that other threads owe, then closes what is still open.
   void finish();
 
  private:

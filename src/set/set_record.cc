@@ -21,7 +21,7 @@ namespace {
 SnapshotRecord decode_snapshot(const Json& json, std::size_t index, const std::string& file) {
   const Members members(json, fmt::format("snapshots[{}].", index), file);
   members.only({"name", "type", "chunk_sectors", "cow_sectors", "created", "read_only", "path", "sectors", "base",
-                "leaving", "deferred", "merging", "not_frozen", "invalid"});
+                "leaving", "deferred", "merging", "not_frozen", "resize_to", "invalid"});
   SnapshotRecord record;
   record.name = members.text("name");
   if (const auto problem = name_problem(record.name)) members.bad("name", *problem);
@@ -29,7 +29,8 @@ SnapshotRecord decode_snapshot(const Json& json, std::size_t index, const std::s
   if (record.type != "P" && record.type != "PO" && record.type != "N") members.bad("type", "is none of P, PO, N");
   record.chunk_sectors = static_cast<std::uint32_t>(members.number("chunk_sectors", ChunkGeometry::max_sectors));
   if (!ChunkGeometry::valid(record.chunk_sectors)) members.bad("chunk_sectors", "is no power of two");
-  record.cow_sectors = members.number("cow_sectors", std::numeric_limits<std::int64_t>::max() / sector_bytes);
+  constexpr std::uint64_t most_sectors = std::numeric_limits<std::int64_t>::max() / sector_bytes;
+  record.cow_sectors = members.number("cow_sectors", most_sectors);
   record.created = members.moment("created");
   record.read_only = members.flag("read_only");
   if (members.find("path")) {
@@ -42,6 +43,7 @@ SnapshotRecord decode_snapshot(const Json& json, std::size_t index, const std::s
   if (members.find("deferred")) record.deferred = members.flag("deferred");
   if (members.find("merging")) record.merging = members.flag("merging");
   if (members.find("not_frozen")) record.not_frozen = members.text("not_frozen");
+  if (members.find("resize_to")) record.resize_to = members.number("resize_to", most_sectors);
   if (members.find("invalid")) record.invalid = members.text("invalid");
   return record;
 }
@@ -67,6 +69,7 @@ Json encode_snapshot(const SnapshotRecord& record) {
   if (record.deferred) json["deferred"] = true;
   if (record.merging) json["merging"] = true;
   if (!record.not_frozen.empty()) json["not_frozen"] = record.not_frozen;
+  if (record.resize_to) json["resize_to"] = *record.resize_to;
   if (record.invalid) json["invalid"] = *record.invalid;
   return json;
 }

@@ -26,7 +26,8 @@ struct SnapshotRecord {
   bool deferred = false;        ///< to be merged from the next mount on
   bool merging = false;         ///< the origin is rolled back to it: it shows it, and gets its content
   std::string not_frozen = {};  ///< which filesystems that it holds were not frozen when it was taken, and why
-  std::optional<std::string> invalid = {};  ///< why the snapshot is invalid whatever its header says
+  std::optional<std::uint64_t> resize_to = {};  ///< the COW is being made so long: it is that, or cow_sectors
+  std::optional<std::string> invalid = {};      ///< why the snapshot is invalid whatever its header says
 
   bool attached() const { return !path.empty(); }
   bool operator==(const SnapshotRecord&) const = default;

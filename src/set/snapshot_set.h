@@ -143,6 +143,11 @@ class SnapshotSet {
   /// On return it is durable that filesystems in the snapshot were not frozen, and why.
   void set_not_frozen(const std::string& name, const std::string& why) EXCLUDES(mutex_);
 
+  /// Around a change of a COW's length, which is `from` now: it is durable that the one or the other is right, and then
+  /// what it is. A crash between the two leaves the length that the COW has. Work on a full disk.
+  void begin_resize(const std::string& name, std::uint64_t from_sectors, std::uint64_t to_sectors) EXCLUDES(mutex_);
+  void finish_resize(const std::string& name, std::uint64_t sectors) EXCLUDES(mutex_);
+
   Layout layout() const EXCLUDES(mutex_);
   /// How new snapshots are laid out from now on; durable.
   void set_layout(Layout layout) EXCLUDES(mutex_);
@@ -160,6 +165,7 @@ class SnapshotSet {
   void recover_files(const SetRecord& record);
   void finish_temporary(const SetRecord& record, const std::string& file);
   std::vector<std::string> drop_transient(SetRecord& record) const;
+  void settle_resizes(SetRecord& record) const;
   void settle_missing(SetRecord& record, const SetOptions& options) REQUIRES(mutex_);
   void load(const SetOptions& options) EXCLUDES(mutex_);
   bool has_file(const SnapshotRecord& record) const;

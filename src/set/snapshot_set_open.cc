@@ -117,6 +117,7 @@ void SnapshotSet::load(const SetOptions& options) {
     recover_files(record);
     gone = drop_transient(record);
   }
+  settle_resizes(record);
   settle_missing(record, options);
   if (read_only_reason_.empty() && (first_time || !(record == before)))
     file_->replace(record, RecordFile::Reserve::use);

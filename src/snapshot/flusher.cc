@@ -125,6 +125,7 @@ void Flusher::run_wave() {
   }
   for (const Completed& commit : commits) commit.done(commit.result);
   for (const Request& request : requests) request.done(request.outcome);
+  if (after_wave_) after_wave_();
 }
 
 void Flusher::settle(View& base) {

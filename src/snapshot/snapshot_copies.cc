@@ -82,7 +82,7 @@ bool Snapshot::has_durably(Extent range) const {
   return true;
 }
 
-std::error_code Snapshot::expect_copy(Extent range) {
+std::error_code Snapshot::expect_copy(Extent range, WithoutRoom without_room) {
   std::error_code why;
   {
     WriteLock lock(mutex_);
@@ -91,7 +91,7 @@ std::error_code Snapshot::expect_copy(Extent range) {
     // A removal can wait for room, a write to the base cannot.
     if (why) why = take_promised_room(range);
   }
-  if (!why) return {};
+  if (!why || without_room == WithoutRoom::refuse) return why;
   const bool of_origin = base()->base() == nullptr;
   invalidate(why.message() +
              (of_origin ? ", and the origin was written" : ", and what it falls through to was written"));

@@ -37,13 +37,14 @@ Outcome ViewFile::read(std::uint64_t offset, std::span<std::byte> to, Wait wait)
   return outcome;
 }
 
-Outcome ViewFile::write(std::uint64_t offset, std::span<const std::byte> data, Wait wait) {
+Outcome ViewFile::write(std::uint64_t offset, std::span<const std::byte> data, Wait wait, WithoutRoom without_room) {
   if (!options_.writable) return errc(std::errc::read_only_file_system);
-  if (aligned(offset, data.size())) return view_.write(Sector(offset / sector_bytes), data, wait);
-  return write_unaligned(offset, data, wait);
+  if (aligned(offset, data.size())) return view_.write(Sector(offset / sector_bytes), data, wait, without_room);
+  return write_unaligned(offset, data, wait, without_room);
 }
 
-Outcome ViewFile::write_unaligned(std::uint64_t offset, std::span<const std::byte> data, Wait wait) {
+Outcome ViewFile::write_unaligned(std::uint64_t offset, std::span<const std::byte> data, Wait wait,
+                                  WithoutRoom without_room) {
   const Extent around = sectors_around(offset, data.size());
   std::vector<std::byte> whole(around.sectors * sector_bytes);
   const std::span bytes(whole);
@@ -62,7 +63,7 @@ Outcome ViewFile::write_unaligned(std::uint64_t offset, std::span<const std::byt
     if (!outcome || *outcome) return outcome;
   }
   std::memcpy(whole.data() + offset % sector_bytes, data.data(), data.size());
-  return view_.write(around.first, whole, wait);
+  return view_.write(around.first, whole, wait, without_room);
 }
 
 void ViewFile::flush(Completion done) {

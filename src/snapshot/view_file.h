@@ -6,6 +6,7 @@
 #include "base/mutex.h"
 #include "dmsnap/exported_file.h"
 #include "snapshot/view.h"
+#include "snapshot/waiting_writes.h"
 
 namespace dmsnap {
 
@@ -20,9 +21,12 @@ class ViewFile final : public ExportedFile {
     bool writable = true;
     std::timespec created{};
     std::function<std::uint64_t()> allocated_bytes{};
+    /// Of write() and zero(): with `refuse` they answer ENOSPC where there is no room.
+    WithoutRoom without_room = WithoutRoom::give_up;
+    WaitingWrites* waiting = nullptr;  ///< where writes wait for room; null: they do not. Needs `refuse`.
   };
 
-  /// The view outlives it.
+  /// The view outlives it, and the file outlives what waits.
   ViewFile(View& view, Flusher& flusher, Options options);
 
   std::uint64_t id() const override { return options_.id; }
@@ -32,14 +36,16 @@ class ViewFile final : public ExportedFile {
   std::timespec created() const override { return options_.created; }
 
   Outcome try_read(std::uint64_t offset, std::span<std::byte> to) override { return read(offset, to, Wait::no); }
-  Outcome try_write(std::uint64_t offset, std::span<const std::byte> data) override {
-    return write(offset, data, Wait::no);
-  }
+  Outcome try_write(std::uint64_t offset, std::span<const std::byte> data) override;
   std::error_code read(std::uint64_t offset, std::span<std::byte> to) override { return *read(offset, to, Wait::yes); }
   std::error_code write(std::uint64_t offset, std::span<const std::byte> data) override {
-    return *write(offset, data, Wait::yes);
+    return told(*write(offset, data, Wait::yes, options_.without_room));
   }
-  std::error_code zero(std::uint64_t offset, std::uint64_t bytes) override;
+  std::error_code zero(std::uint64_t offset, std::uint64_t bytes) override {
+    return told(zero(offset, bytes, options_.without_room));
+  }
+  void write_when_room(std::uint64_t offset, std::span<const std::byte> data, Completion done) override;
+  void zero_when_room(std::uint64_t offset, std::uint64_t bytes, Completion done) override;
   /// The first and the last 4 KiB are always data, so that who copies what lies between holes touches both ends.
   Result<std::uint64_t> next_data(std::uint64_t offset) override;
   Result<std::uint64_t> next_hole(std::uint64_t offset) override;
@@ -55,11 +61,17 @@ class ViewFile final : public ExportedFile {
 
  private:
   Outcome read(std::uint64_t offset, std::span<std::byte> to, Wait wait);
-  Outcome write(std::uint64_t offset, std::span<const std::byte> data, Wait wait);
+  Outcome write(std::uint64_t offset, std::span<const std::byte> data, Wait wait, WithoutRoom without_room);
+  std::error_code zero(std::uint64_t offset, std::uint64_t bytes, WithoutRoom without_room);
+  /// Whether a write with this outcome is to wait for room.
+  bool is_to_wait(std::error_code outcome) const;
+  /// An outcome as the writer is told it.
+  static std::error_code told(std::error_code outcome);
+  void wait_for_room(std::error_code outcome, const WaitingWrites::Attempt& attempt, const Completion& done);
   std::uint64_t last_block() const;
   /// View::leading() from the sector of `offset` up to the last block: how far it goes.
   Result<std::uint64_t> end_of_leading(Content content, std::uint64_t offset);
-  Outcome write_unaligned(std::uint64_t offset, std::span<const std::byte> data, Wait wait);
+  Outcome write_unaligned(std::uint64_t offset, std::span<const std::byte> data, Wait wait, WithoutRoom without_room);
 
   View& view_;
   Flusher& flusher_;
