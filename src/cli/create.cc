@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 #include <sys/stat.h>
 
+#include <filesystem>
 #include <stdexcept>
 
 #include "base/system_error.h"
@@ -73,7 +74,10 @@ class Create final : public Command {
         ("chunk-size", po::value<std::string>()->default_value("4K"),
          "what is copied at once: 512 to 1G, a power of two")  //
         ("size", po::value<std::string>(),
-         "size of the COW file, also in % of the origin; default: what can never become full")       //
+         "size of the COW file, also in % of the origin; default: what can never become full")  //
+        ("cow", po::value<std::string>(),
+         "a file or block device for its copies, instead of a file in the set's folder; a file that is not there is "
+         "made, one that holds something is refused")                                                //
         ("of", po::value<std::string>(), "take it of this snapshot instead of the origin: a clone")  //
         ("layout", po::value<std::string>(),
          "how this and later snapshots of the origin stand to those before: independent, or chained: a write to the "
@@ -97,6 +101,7 @@ class Create final : public Command {
     if (values.count("layout")) {
       request["layout"] = layout_name(layout_argument(values["layout"].as<std::string>()));
     }
+    if (values.count("cow")) request["cow"] = std::filesystem::absolute(values["cow"].as<std::string>());
     if (values.count("of")) request["of"] = values["of"].as<std::string>();
     request["freeze"] = freeze_argument(values["freeze"].as<std::string>());
     refuse_while_writes_wait(mountpoint);

@@ -33,6 +33,7 @@ struct CreateRequest {
   std::uint32_t chunk_sectors = 8;
   std::optional<std::uint64_t> cow_bytes;  ///< nothing: what can never become full
   bool read_only = false;
+  std::string cow_path = {};          ///< absolute: where the COW is to lie; empty: in the folder
   std::string of = {};                ///< the snapshot that it is one of; empty: the origin
   std::optional<Layout> layout = {};  ///< of the set from now on; nothing: as it is
   FreezeMode freeze = FreezeMode::automatic;
@@ -176,9 +177,7 @@ class MountedSet final : public ExportedTree {
   void tell_changes_to(Forget forget) EXCLUDES(forget_mutex_);
 
   const Room& room() const { return room_; }
-  /// Writes that wait for room do so no longer (Room::end_waiting).
   void end_waiting() { room_.end_waiting(); }
-  /// What of the set is nearly full.
   std::vector<Fullness> nearly_full() const EXCLUDES(mutex_);
 
   const ProcessSetup& setup() const { return setup_; }
@@ -211,6 +210,7 @@ class MountedSet final : public ExportedTree {
                                                              const SnapshotRecord& record) const;
   /// create(), but for what is required.
   void refuse_while_writes_wait() const;
+  PendingStore begin_create(const CreateRequest& request) REQUIRES(changes_);
   FreezeReport take_snapshot(const CreateRequest& request) REQUIRES(changes_);
   FreezeReport freeze(const CreateRequest& request, View& base) REQUIRES(changes_);
   /// What a request of the mount needs to be answered, or to be logged.

@@ -12,6 +12,7 @@
 #include "block/file_device.h"
 #include "daemon/mounted_set.h"
 #include "dmsnap/error.h"
+#include "host/filesystem.h"
 #include "set/cow_size.h"
 #include "set/image_format.h"
 
@@ -99,10 +100,23 @@ void MountedSet::put_above(Snapshot& snapshot, View& base, const std::shared_ptr
   base.release(snapshot);
 }
 
-FreezeReport MountedSet::take_snapshot(const CreateRequest& request) {
+PendingStore MountedSet::begin_create(const CreateRequest& request) {
   std::optional<std::uint64_t> cow_sectors;
   if (request.cow_bytes) cow_sectors = *request.cow_bytes / sector_bytes;
-  PendingStore pending = set_.begin_create(request.name, request.chunk_sectors, cow_sectors);
+  if (request.cow_path.empty()) return set_.begin_create(request.name, request.chunk_sectors, cow_sectors);
+  PendingStore pending = set_.begin_create_at(request.name, request.cow_path, request.chunk_sectors, cow_sectors);
+  refuse_other_users(request.name, pending.path(), pending.fd());
+  if (const std::string found = signature_in(pending.fd()); !found.empty()) {
+    throw std::runtime_error(
+        fmt::format("{0} holds something ({1}): name another place, or blank it if it is of no use: "
+                    "wipefs -a {2}",
+                    pending.path(), found, shell_word(pending.path())));
+  }
+  return pending;
+}
+
+FreezeReport MountedSet::take_snapshot(const CreateRequest& request) {
+  PendingStore pending = begin_create(request);
   if (!pending.notice().empty()) log::warning("{}", pending.notice());
   SnapshotRecord record{.name = request.name,
                         .type = request.type,
@@ -112,6 +126,10 @@ FreezeReport MountedSet::take_snapshot(const CreateRequest& request) {
                         .read_only = request.read_only};
   const std::shared_ptr<View> base = base_view(request);
   record.base = request.of;
+  if (pending.lent()) {
+    record.path = pending.path();
+    record.lent = true;
+  }
   if (base->sectors() < origin_.sectors()) record.sectors = base->sectors();
   auto snapshot = build(record, base, std::make_unique<FileDevice>(duplicate(pending.fd())), "");
   record.type = snapshot->store->type_name();

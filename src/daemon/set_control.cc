@@ -38,6 +38,13 @@ std::string name_in(const nlohmann::json& request) {
   return request["name"];
 }
 
+/// The daemon is in another folder than who asks.
+std::string absolute_path_in(const nlohmann::json& request, const char* member) {
+  std::string path = request.at(member);
+  if (!path.starts_with('/')) throw std::runtime_error(fmt::format("'{}' must be an absolute path", member));
+  return path;
+}
+
 Layout layout_in(const nlohmann::json& request) {
   const auto layout = parse_layout(request["layout"].get<std::string>());
   if (!layout) throw std::runtime_error("'layout' must be independent or chained");
@@ -56,6 +63,7 @@ nlohmann::json create(MountedSet& set, const nlohmann::json& request) {
   if (request.contains("chunk_sectors")) wanted.chunk_sectors = whole_number<std::uint32_t>(request, "chunk_sectors");
   if (request.contains("cow_bytes")) wanted.cow_bytes = whole_number<std::uint64_t>(request, "cow_bytes");
   if (request.contains("read_only")) wanted.read_only = request["read_only"];
+  if (request.contains("cow")) wanted.cow_path = absolute_path_in(request, "cow");
   if (request.contains("of")) wanted.of = request["of"];
   if (request.contains("layout")) wanted.layout = layout_in(request);
   if (request.contains("freeze")) wanted.freeze = freeze_in(request);
@@ -106,7 +114,8 @@ nlohmann::json diff(MountedSet& set, const nlohmann::json& request) {
 }  // namespace
 
 SetControl::SetControl(MountedSet& set) {
-  dispatcher_.add("create", {"name", "type", "chunk_sectors", "cow_bytes", "read_only", "of", "layout", "freeze"},
+  dispatcher_.add("create",
+                  {"name", "type", "chunk_sectors", "cow_bytes", "cow", "read_only", "of", "layout", "freeze"},
                   [&set](const nlohmann::json& request) { return create(set, request); });
   dispatcher_.add("remove", {"name"}, [&set](const nlohmann::json& request) {
     const bool leaving = set.remove(name_in(request)) == MountedSet::Removed::leaving;

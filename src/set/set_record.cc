@@ -20,8 +20,8 @@ namespace {
 
 SnapshotRecord decode_snapshot(const Json& json, std::size_t index, const std::string& file) {
   const Members members(json, fmt::format("snapshots[{}].", index), file);
-  members.only({"name", "type", "chunk_sectors", "cow_sectors", "created", "read_only", "path", "sectors", "base",
-                "leaving", "deferred", "merging", "not_frozen", "resize_to", "invalid"});
+  members.only({"name", "type", "chunk_sectors", "cow_sectors", "created", "read_only", "path", "lent", "sectors",
+                "base", "leaving", "deferred", "merging", "not_frozen", "resize_to", "invalid"});
   SnapshotRecord record;
   record.name = members.text("name");
   if (const auto problem = name_problem(record.name)) members.bad("name", *problem);
@@ -37,6 +37,7 @@ SnapshotRecord decode_snapshot(const Json& json, std::size_t index, const std::s
     record.path = members.text("path");
     if (!record.path.starts_with('/')) members.bad("path", "is not absolute");
   }
+  if (members.find("lent")) record.lent = members.flag("lent");
   if (members.find("sectors")) record.sectors = members.number("sectors");
   if (members.find("base")) record.base = members.text("base");
   if (members.find("leaving")) record.leaving = members.flag("leaving");
@@ -63,6 +64,7 @@ Json encode_snapshot(const SnapshotRecord& record) {
     }
     json["path"] = record.path;
   }
+  if (record.lent) json["lent"] = true;
   if (record.sectors) json["sectors"] = *record.sectors;
   if (!record.base.empty()) json["base"] = record.base;
   if (record.leaving) json["leaving"] = true;

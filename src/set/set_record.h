@@ -20,6 +20,7 @@ struct SnapshotRecord {
   Moment created = {};
   bool read_only = false;
   std::string path = {};  ///< absolute, when the COW is attached in place; empty: NAME.cow in the folder
+  bool lent = false;      ///< the COW at `path` was made there by us, and is blanked when the snapshot is removed
   std::optional<std::uint64_t> sectors = {};  ///< length, when it is shorter than the origin, which has grown since
   std::string base = {};                      ///< the snapshot that it falls through to; empty: the origin
   bool leaving = false;         ///< to be removed once those that fall through to it have what they need of it

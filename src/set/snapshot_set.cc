@@ -112,12 +112,16 @@ void SnapshotSet::mark_closed() {
   replace(std::move(next), RecordFile::Reserve::use);
 }
 
+void SnapshotSet::check_new_name(const std::string& name) const {
+  if (name == "origin") throw SetError("\"origin\" is what a mount calls the image itself; take another name");
+  check_free(name);
+}
+
 PendingStore SnapshotSet::begin_create(const std::string& name, std::uint32_t chunk_sectors,
                                        std::optional<std::uint64_t> cow_sectors) {
   check_compared();
-  if (name == "origin") throw SetError("\"origin\" is what a mount calls the image itself; take another name");
   MutexLock lock(mutex_);
-  check_free(name);
+  check_new_name(name);
   const std::string path = folder_->path_of(cow_file(name));
   if (folder_->exists(cow_file(name))) {
     throw SetError(path + " exists, but belongs to no snapshot of the set; move it away, or take another name");
@@ -145,6 +149,8 @@ UniqueFd SnapshotSet::commit_create(PendingStore store, SnapshotRecord record, c
   check_free(store.name());
   record.name = store.name();
   record.cow_sectors = store.cow_sectors();
+  if (store.lent()) record.path = store.path();
+  record.lent = store.lent();
   SetRecord next = record_;
   for (const auto& name : above) next.find(name)->base = record.name;
   next.layout = layout.value_or(next.layout);
@@ -156,6 +162,7 @@ UniqueFd SnapshotSet::commit_create(PendingStore store, SnapshotRecord record, c
     throw;
   }
   store.keep();
+  if (store.lent()) return store.take_fd();
   try {
     folder_->rename(temporary_cow_file(store.name()), cow_file(store.name()));
     folder_->sync();
@@ -184,6 +191,7 @@ void SnapshotSet::remove(const std::string& name, Dependants dependants) {
   check_changeable();
   MutexLock lock(mutex_);
   const bool in_folder = !listed(name).attached();
+  const std::string lent = listed(name).lent ? listed(name).path : "";
   if (dependants == Dependants::lose_it) check_needed_by_nobody(name);
   SetRecord next = record_;
   next.erase(name);
@@ -191,6 +199,7 @@ void SnapshotSet::remove(const std::string& name, Dependants dependants) {
     remove_file(next, name);
   } else {
     replace(std::move(next), RecordFile::Reserve::use);
+    if (!lent.empty()) blank_lent_store(lent);
   }
   std::erase(missing_, name);
   file_->keep_reserve();

@@ -93,6 +93,10 @@ class SnapshotSet {
   /// allows, see notice()). Throws when the name is no name, or taken.
   PendingStore begin_create(const std::string& name, std::uint32_t chunk_sectors,
                             std::optional<std::uint64_t> cow_sectors = std::nullopt) EXCLUDES(mutex_);
+  /// The same in a file or block device at `path` (lent_store.h), locked; an empty file gets a length, another one and
+  /// a device keep theirs. Throws as open_attached() does, too.
+  PendingStore begin_create_at(const std::string& name, const std::string& path, std::uint32_t chunk_sectors,
+                               std::optional<std::uint64_t> cow_sectors) EXCLUDES(mutex_);
   /// Takes the formatted store into the set. It is synced first. Returns the store's descriptor. `record.name` is
   /// `store.name()`; its cow_sectors are taken from the store. The snapshots `above` fall through to it from then on,
   /// and `layout` is the set's.
@@ -120,7 +124,8 @@ class SnapshotSet {
   /// is closed.
   void add_attached(const std::vector<SnapshotRecord>& records) EXCLUDES(mutex_);
 
-  /// Forgets a snapshot and removes its COW file; one that is attached in place is left untouched. Works on a full
+  /// Forgets a snapshot and removes its COW file; one that was lent is blanked and left, one that is attached in place
+  /// is left untouched. Works on a full
   /// disk. What falls through to it falls through to its base: with `lose_it` it is refused while valid snapshots would
   /// lose what they see of it, or the origin is being rolled back to it and its COW is there; they have all of that
   /// with `have_theirs`.
@@ -179,6 +184,7 @@ class SnapshotSet {
   const SnapshotRecord& listed(const std::string& name) const REQUIRES(mutex_);
   /// For remove().
   void check_needed_by_nobody(const std::string& name) const REQUIRES(mutex_);
+  void check_new_name(const std::string& name) const REQUIRES(mutex_);
   void check_attachable(const std::string& name, const std::string& path, int fd) const REQUIRES(mutex_);
   void replace(SetRecord next, RecordFile::Reserve reserve) REQUIRES(mutex_);
   void remove_file(const SetRecord& without, const std::string& name) REQUIRES(mutex_);

@@ -192,6 +192,7 @@ std::vector<std::string> SnapshotSet::drop_transient(SetRecord& record) const {
   for (const auto& snapshot : record.snapshots) {
     if (snapshot.type != "N") continue;
     log::warning("snapshot {} was transient (type N) and is gone", snapshot.name);
+    if (snapshot.lent) blank_lent_store(snapshot.path);
     if (snapshot.attached() || !folder_->exists(cow_file(snapshot.name))) continue;
     files.push_back(temporary_cow_file(snapshot.name));
     folder_->rename(cow_file(snapshot.name), files.back());

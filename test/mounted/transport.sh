@@ -66,7 +66,7 @@ ioengine=libaio
 iodepth=32'
 # More at once than there are slots for one processor, most of them waiting for a flush.
 for i in $(seq 220); do
-  taskset -c 0 dd if=/dev/zero of=d/origin bs=4k count=1 seek=$((i * 100)) conv=notrunc,fsync status=none &
+  taskset -c 0 dd if=/dev/zero of=d/origin bs=4k count=1 seek=$((i * 70)) conv=notrunc,fsync status=none &
   syncers[i]=$!
 done
 for i in $(seq 220); do wait "${syncers[i]}" || fail "a write with fsync, $i of 220 at once"; done
