@@ -118,14 +118,14 @@ SetControl::SetControl(MountedSet& set) {
     set.cancel_merge(name_in(request));
     return nlohmann::json::object();
   });
-  dispatcher_.add("throttle", {"name", "bytes_per_second"}, [&set](const nlohmann::json& request) {
+  dispatcher_.add_look("throttle", {"name", "bytes_per_second"}, [&set](const nlohmann::json& request) {
     set.throttle_merge(name_in(request), speed_in(request));
     return nlohmann::json{{"merge", merge_report(set)}};
   });
-  dispatcher_.add("list", {}, [&set](const nlohmann::json&) {
+  dispatcher_.add_look("list", {}, [&set](const nlohmann::json&) {
     return nlohmann::json{{"snapshots", status_report(set)["snapshots"]}};
   });
-  dispatcher_.add("status", {"name"}, [&set](const nlohmann::json& request) { return status(set, request); });
+  dispatcher_.add_look("status", {"name"}, [&set](const nlohmann::json& request) { return status(set, request); });
   dispatcher_.add("diff", {"a", "b", "from"}, [&set](const nlohmann::json& request) { return diff(set, request); });
   dispatcher_.add("flush", {}, [&set](const nlohmann::json&) {
     if (const auto error = set.flush_all()) throw std::runtime_error("flush: " + error.message());

@@ -57,7 +57,9 @@ void Operations::open_text(Reply reply, const Node& node, fuse_file_info& file) 
 
 void Operations::open_control(Reply reply, fuse_file_info& file) {
   file.direct_io = 1;
-  handles_.answer_open(std::move(reply), file, std::make_unique<ControlHandle>(control_));
+  const bool can_be_read = (file.flags & O_ACCMODE) != O_WRONLY;
+  handles_.answer_open(std::move(reply), file,
+                       std::make_unique<ControlHandle>(control_, control_threads_, can_be_read));
 }
 
 void Operations::opendir(Reply reply, fuse_ino_t inode, fuse_file_info* file) {
@@ -74,8 +76,8 @@ void Operations::write(Reply reply, fuse_ino_t /*inode*/, const char* data, std:
                                static_cast<std::uint64_t>(offset));
 }
 
-void Operations::flush(Reply reply, fuse_ino_t /*inode*/, fuse_file_info* /*file*/) {
-  std::move(reply).done();
+void Operations::flush(Reply reply, fuse_ino_t /*inode*/, fuse_file_info* file) {
+  HandleTable::at(*file).closing(std::move(reply));
 }
 
 void Operations::fsync(Reply reply, fuse_ino_t /*inode*/, int /*data_only*/, fuse_file_info* file) {

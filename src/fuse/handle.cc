@@ -18,6 +18,10 @@ void Handle::seek(Reply reply, std::uint64_t /*offset*/, int /*whence*/) {
   std::move(reply).error(std::errc::invalid_argument);
 }
 
+void Handle::closing(Reply reply) {
+  std::move(reply).done();
+}
+
 void Handle::sync(Reply reply) {
   std::move(reply).done();
 }

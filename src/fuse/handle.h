@@ -29,6 +29,8 @@ class Handle {
   /// Zeroes a range, and goes to where data or a hole begins: not supported where there is nothing of the kind.
   virtual void zero(Reply reply, std::uint64_t offset, std::uint64_t bytes);
   virtual void seek(Reply reply, std::uint64_t offset, int whence);
+  /// A descriptor is being closed, whose close(2) waits for the answer. Done where there is nothing to wait for.
+  virtual void closing(Reply reply);
   /// Success where there is nothing to make durable.
   virtual void sync(Reply reply);
 };

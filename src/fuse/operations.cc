@@ -84,6 +84,7 @@ void Operations::init(void* /*operations*/, fuse_conn_info* connection) {
 }
 
 void Operations::finish() {
+  control_threads_.finish();
   owed_->wait();
   handles_.close_all();
 }

@@ -7,6 +7,7 @@
 
 #include "dmsnap/control_handler.h"
 #include "dmsnap/exported_file.h"
+#include "fuse/control_handle.h"
 #include "fuse/deferred_reply.h"
 #include "fuse/file_tree.h"
 #include "fuse/handle.h"
@@ -26,7 +27,8 @@ class Operations {
 
   /// For fuse_session_new, with an Operations as user data.
   static fuse_lowlevel_ops table();
-  /// After the last request: waits for answers that other threads owe, then closes what is still open.
+  /// After the last request: waits for what was asked through the control file and for answers that other threads owe,
+  /// then closes what is still open.
   void finish();
 
  private:
@@ -72,6 +74,7 @@ class Operations {
 
   FileTree files_;
   HandleTable handles_;
+  ControlThreads control_threads_;
 };
 
 }  // namespace dmsnap
