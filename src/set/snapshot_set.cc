@@ -138,33 +138,6 @@ PendingStore SnapshotSet::begin_create(const std::string& name, std::uint32_t ch
   return store;
 }
 
-UniqueFd SnapshotSet::commit_create(PendingStore store, SnapshotRecord record, const std::vector<std::string>& above,
-                                    std::optional<Layout> layout) {
-  if (::fsync(store.fd()) != 0) throw_errno(store.path() + ": fsync");
-  MutexLock lock(mutex_);
-  check_free(store.name());
-  record.name = store.name();
-  record.cow_sectors = store.cow_sectors();
-  SetRecord next = record_;
-  for (const auto& name : above) next.find(name)->base = record.name;
-  next.layout = layout.value_or(next.layout);
-  next.snapshots.push_back(std::move(record));
-  try {
-    replace(std::move(next), RecordFile::Reserve::keep);
-  } catch (...) {
-    if (file_->in_doubt()) store.keep();
-    throw;
-  }
-  store.keep();
-  try {
-    folder_->rename(temporary_cow_file(store.name()), cow_file(store.name()));
-    folder_->sync();
-  } catch (const std::system_error& error) {
-    log::warning("{} (it is done at the next mount)", error.what());
-  }
-  return store.take_fd();
-}
-
 void SnapshotSet::check_needed_by_nobody(const std::string& name) const {
   const auto losing = record_.valid_dependants(name);
   const bool there = std::ranges::find(missing_, name) == missing_.end();

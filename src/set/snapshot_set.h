@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -99,6 +100,16 @@ class SnapshotSet {
   UniqueFd commit_create(PendingStore store, SnapshotRecord record, const std::vector<std::string>& above = {},
                          std::optional<Layout> layout = std::nullopt) EXCLUDES(mutex_);
 
+  /// A store that is to be taken into the set, and what it is recorded as.
+  struct Created {
+    PendingStore store;
+    SnapshotRecord record;
+  };
+  /// commit_create() of several, all or none; the snapshots `above` fall through to the last of them. Without the
+  /// descriptors: whoever needs one has a duplicate.
+  void commit_create_all(std::vector<Created> created, const std::vector<std::string>& above = {},
+                         std::optional<Layout> layout = std::nullopt) EXCLUDES(mutex_);
+
   /// Opens and locks the COW of a listed snapshot, for its whole life. Throws SetError when it is missing, not as long
   /// as recorded, no file or block device, or locked by somebody else.
   UniqueFd open_store(const std::string& name) const EXCLUDES(mutex_);
@@ -174,6 +185,8 @@ class SnapshotSet {
   /// For remove().
   void check_needed_by_nobody(const std::string& name) const REQUIRES(mutex_);
   void check_attachable(const std::string& name, const std::string& path, int fd) const REQUIRES(mutex_);
+  void take_in(std::span<Created> created, const std::vector<std::string>& above, std::optional<Layout> layout)
+      EXCLUDES(mutex_);
   void replace(SetRecord next, RecordFile::Reserve reserve) REQUIRES(mutex_);
   void remove_file(const SetRecord& without, const std::string& name) REQUIRES(mutex_);
 

@@ -69,6 +69,20 @@ TEST_F(SetCrash, a_snapshot_is_recorded_between_the_sync_of_its_store_and_its_na
                           "fsync disk.img.dmsnap"}));
 }
 
+TEST_F(SetCrash, several_creates_that_are_killed_anywhere_are_all_done_or_none) {
+  kill_everywhere(
+      [this] {
+        SnapshotSet set(origin(), {});
+        std::vector<SnapshotSet::Created> created;
+        for (const char* name : {"one", "two", "three"}) {
+          created.push_back({.store = set.begin_create(name, 8), .record = snapshot(name)});
+          if (::pwrite(created.back().store.fd(), "SnAp", 4, 0) != 4) throw std::runtime_error("format");
+        }
+        set.commit_create_all(std::move(created));
+      },
+      {"old"}, {"old", "one", "two", "three"});
+}
+
 TEST_F(SetCrash, a_removed_store_is_put_aside_before_it_is_forgotten_and_blanked_after) {
   start_over();
   SnapshotSet set(origin(), {});
