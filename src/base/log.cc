@@ -10,6 +10,8 @@
 #include <stdexcept>
 #include <system_error>
 
+#include "base/mutex.h"
+
 namespace dmsnap::log {
 
 namespace {
@@ -57,6 +59,16 @@ std::shared_ptr<spdlog::logger> make_logger(const Options& options) {
   return logger;
 }
 
+struct ErrorListener {
+  Mutex mutex;
+  std::function<void(const std::string&)> to GUARDED_BY(mutex);
+};
+
+ErrorListener& error_listener() {
+  static ErrorListener listener;
+  return listener;
+}
+
 }  // namespace
 
 void configure(const Options& options) {
@@ -78,6 +90,11 @@ Level parse_level(std::string_view text) {
   throw std::invalid_argument("use debug, info, warning or error");
 }
 
+void tell_errors_to(std::function<void(const std::string& message)> to) {
+  MutexLock lock(error_listener().mutex);
+  error_listener().to = std::move(to);
+}
+
 void write(Level level, const std::string& message) {
   static const bool first = [] {
     if (spdlog::default_logger()->name().empty())
@@ -87,6 +104,9 @@ void write(Level level, const std::string& message) {
   static_cast<void>(first);
   // Ours while we write: configure() may replace it meanwhile.
   spdlog::default_logger()->log(to_spdlog(level), "{}", message);
+  if (level != Level::error) return;
+  MutexLock lock(error_listener().mutex);
+  if (error_listener().to) error_listener().to(message);
 }
 
 }  // namespace dmsnap::log

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <functional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -23,6 +24,9 @@ void configure(const Options& options);
 
 /// Of "debug", "info", "warning", "error"; throws std::invalid_argument that names these.
 Level parse_level(std::string_view text);
+
+/// Errors are told from now on; null: no more, and no call is under way on return. `to` must not log.
+void tell_errors_to(std::function<void(const std::string& message)> to);
 
 void write(Level level, const std::string& message);
 

@@ -51,8 +51,8 @@ void tell_unfrozen(const nlohmann::json& freeze, Streams streams) {
 class Create final : public Command {
  public:
   std::string_view name() const override { return "create"; }
-  std::string_view summary() const override { return "Take a snapshot of the origin"; }
-  std::vector<std::string> operands() const override { return {"MOUNTPOINT", "NAME"}; }
+  std::string_view summary() const override { return "Take a snapshot of the origin, or several of one moment"; }
+  std::vector<std::string> operands() const override { return {"MOUNTPOINT", "NAME..."}; }
   void describe(po::options_description& options) const override {
     options.add_options()                                        //
         ("type", po::value<std::string>()->default_value("PO"),  //
@@ -75,7 +75,7 @@ class Create final : public Command {
   int run(const po::variables_map& values, Streams streams) const override {
     const std::string mountpoint = canonical_mount_point(operand(values, "MOUNTPOINT"));
     nlohmann::json request{{"verb", "create"},
-                           {"name", operand(values, "NAME")},
+                           {"names", all_operands(values, "NAME")},
                            {"type", values["type"].as<std::string>()},
                            {"chunk_sectors", parse_chunk_size(values["chunk-size"].as<std::string>())},
                            {"read_only", values.count("read-only") > 0}};
@@ -91,10 +91,12 @@ class Create final : public Command {
     const auto reply = ask_mount(name(), mountpoint, request);
     tell_unfrozen(reply.value("freeze", nlohmann::json::object()), streams);
     if (values.count("json")) {
-      print_json(streams.out, reply["snapshot"]);
+      print_json(streams.out, request["names"].size() > 1 ? reply["snapshots"] : reply["snapshot"]);
       return done;
     }
-    streams.out << fmt::format("{}/snapshots/{}\n", mountpoint, request["name"].get<std::string>());
+    for (const std::string name : request["names"]) {
+      streams.out << fmt::format("{}/snapshots/{}\n", mountpoint, name);
+    }
     if (const auto hint = reply["snapshot"].value("mount_command", ""); !hint.empty()) {
       streams.err << "dmsnap: create: to look inside: " << hint << "\n";
     }

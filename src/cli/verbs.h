@@ -16,6 +16,7 @@ const Command& umount_command();
 const Command& create_command();
 const Command& list_command();
 const Command& status_command();
+const Command& monitor_command();
 const Command& remove_command();
 const Command& wait_command();
 const Command& merge_command();

@@ -12,6 +12,7 @@
 
 #include "base/system_error.h"
 #include "block/file_device.h"
+#include "daemon/metrics_report.h"
 #include "daemon/status_report.h"
 #include "dmsnap/error.h"
 #include "host/attachments.h"
@@ -71,6 +72,7 @@ MountedSet::MountedSet(const ServeOptions& options, const ProcessSetup& setup, c
 }
 
 void MountedSet::begin() {
+  log::tell_errors_to([this](const std::string& message) { events_.note("error", {{"message", message}}); });
   set_.add_attached(newly_attached_);
   if (!read_only()) {
     set_.mark_open();
@@ -84,11 +86,20 @@ void MountedSet::begin() {
   if (read_only() && !options_.read_only) log::warning("{} is served read-only: {}", origin_name(), read_only_reason());
 }
 
-MountedSet::~MountedSet() = default;
+MountedSet::~MountedSet() {
+  log::tell_errors_to(nullptr);
+}
+
+EventLog::News MountedSet::news_after(std::optional<std::uint64_t> sequence) {
+  constexpr std::size_t at_most = 256;
+  watch_.look(*this, events_);
+  return sequence ? events_.after(*sequence, at_most) : events_.after(events_.newest(), 0);
+}
 
 void MountedSet::note_change(const std::string& name, std::uint64_t id, SnapshotState state,
                              const std::string& reason) {
   log::error("snapshot '{}' {}: {}", name, state == SnapshotState::invalid ? "is invalid" : "has overflowed", reason);
+  events_.note(state == SnapshotState::invalid ? "invalidated" : "overflow", {{"snapshot", name}, {"reason", reason}});
   MutexLock lock(forget_mutex_);
   if (forget_ && state == SnapshotState::invalid) forget_(id, {});
 }
@@ -206,6 +217,7 @@ std::vector<MountedSet::Unopened> MountedSet::unopened() const {
 }
 
 std::string MountedSet::text(std::string_view name) {
+  if (name == "metrics") return metrics_report(*this);
   if (name == "status.json") return status_report(*this).dump(2) + "\n";
   return status_text(*this);
 }

@@ -11,6 +11,8 @@
 
 #include "base/mutex.h"
 #include "daemon/departures.h"
+#include "daemon/event_log.h"
+#include "daemon/event_watch.h"
 #include "daemon/freezing.h"
 #include "daemon/mounted_snapshot.h"
 #include "daemon/serve.h"
@@ -28,6 +30,7 @@ namespace dmsnap {
 /// What `create` asks for.
 struct CreateRequest {
   std::string name;
+  std::vector<std::string> more_names = {};  ///< further snapshots of the same moment
   std::string type = "PO";
   std::uint32_t chunk_sectors = 8;
   std::optional<std::uint64_t> cow_bytes;  ///< nothing: what can never become full
@@ -92,13 +95,14 @@ class MountedSet final : public ExportedTree {
   std::shared_ptr<ExportedFile> snapshot(std::string_view name) override;
   std::vector<std::string> snapshot_names() override;
   std::error_code remove_snapshot(std::string_view name) override;
-  std::vector<std::string> text_names() override { return {"status", "status.json"}; }
+  std::vector<std::string> text_names() override { return {"status", "status.json", "metrics"}; }
   std::string text(std::string_view name) override;
   std::error_code statfs(struct statvfs& into) override;
 
   /// Takes a snapshot of the origin, or of another snapshot: of what every write that was answered before has put
   /// there, and of nothing that is answered after. Filesystems that are mounted from there are frozen meanwhile.
-  /// Registered durably on return. Throws std::runtime_error; then there is no snapshot.
+  /// Several names are snapshots of one moment, all or none. Registered durably on return. Throws std::runtime_error;
+  /// then there is no snapshot.
   FreezeReport create(const CreateRequest& request) EXCLUDES(changes_);
   enum class Removed {
     gone,     ///< now
@@ -170,6 +174,10 @@ class MountedSet final : public ExportedTree {
   using Forget = std::function<void(std::uint64_t file_id, Completion done)>;
   void tell_changes_to(Forget forget) EXCLUDES(forget_mutex_);
 
+  /// What has happened since the event of this number, nothing: since now.
+  EventLog::News news_after(std::optional<std::uint64_t> sequence);
+  const WaveCounters& wave_counters() const { return flusher_.counters(); }
+
   const ProcessSetup& setup() const { return setup_; }
   const Freezing& freezing() const { return freezing_; }
   void log_holders() const;
@@ -195,12 +203,25 @@ class MountedSet final : public ExportedTree {
                                          std::unique_ptr<BlockDevice> cow, const std::string& existing);
   /// What a new snapshot is one of. Throws std::runtime_error when there can be none.
   std::shared_ptr<View> base_view(const CreateRequest& request) REQUIRES(changes_);
+  /// Whether new snapshots come between the origin and those that there are.
+  bool chains(const CreateRequest& request, const SnapshotRecord& record) const;
   /// Those that are to fall through to the new snapshot.
   std::vector<std::shared_ptr<MountedSnapshot>> to_put_above(const CreateRequest& request,
                                                              const SnapshotRecord& record) const;
+  /// A snapshot that is not in the set yet.
+  struct NewSnapshot {
+    PendingStore store;
+    std::shared_ptr<MountedSnapshot> snapshot;
+  };
+  NewSnapshot make_snapshot(const CreateRequest& request, const std::string& name, std::shared_ptr<View> base);
+  /// Each behind what it falls through to.
+  std::vector<NewSnapshot> make_snapshots(const CreateRequest& request, const std::shared_ptr<View>& base);
+  /// Inside base.quiesced(): durably listed and attached.
+  void join_new(const CreateRequest& request, View& base, std::vector<NewSnapshot>& fresh);
   /// create(), but for what is required.
   FreezeReport take_snapshot(const CreateRequest& request) REQUIRES(changes_);
   FreezeReport freeze(const CreateRequest& request, View& base) REQUIRES(changes_);
+  void thaw(FreezeReport& report) REQUIRES(changes_);
   /// What a request of the mount needs to be answered, or to be logged.
   std::vector<std::string> needed_paths() const;
   Freezing::Folder freeze_folder() const { return {.fd = set_.folder_fd(), .path = set_.folder_path()}; }
@@ -249,6 +270,8 @@ class MountedSet final : public ExportedTree {
   std::string name_of(const View& view) const;
   std::string busy_message(const MountedSnapshot& snapshot) const;
 
+  EventLog events_;  // before all that may note something
+  EventWatch watch_;
   const ServeOptions options_;
   const ProcessSetup setup_;
   Freezing freezing_;

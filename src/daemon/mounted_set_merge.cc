@@ -247,6 +247,7 @@ Departures::Step MountedSet::merge_some(MountedSnapshot& snapshot) {
     rollback_.reset();
   }
   log::info("the origin has all that snapshot '{}' had", snapshot.record.name);
+  events_.note("merge-done", {{"snapshot", snapshot.record.name}});
   const std::string name = snapshot.record.name;
   forget(snapshot);
   departures_.gone(name);

@@ -56,6 +56,7 @@ ViewFile::Options MountedSet::origin_file_options() const {
   return {.id = 16,
           .size_bytes = size_bytes(),
           .writable = !read_only(),
+          .kind = FileKind::origin,
           .created = to_timespec(std::chrono::system_clock::now()),
           .allocated_bytes = [this] { return origin_device_->allocated_bytes(); }};
 }

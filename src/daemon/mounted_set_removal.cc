@@ -122,6 +122,7 @@ void MountedSet::forget(MountedSnapshot& snapshot) {
   snapshot.view->base()->detach(*snapshot.view);
   flusher_.remove(*snapshot.view);
   log::info("snapshot '{}' removed", snapshot.record.name);
+  events_.note("removed", {{"snapshot", snapshot.record.name}});
   {
     MutexLock lock(mutex_);
     snapshots_.erase(snapshot.record.name);
@@ -132,6 +133,7 @@ void MountedSet::forget(MountedSnapshot& snapshot) {
 void MountedSet::remove_unopened(const std::string& name) {
   set_.remove(name);
   log::info("snapshot '{}' removed", name);
+  events_.note("removed", {{"snapshot", name}});
   MutexLock lock(mutex_);
   std::erase_if(unopened_, [&](const Unopened& each) { return each.record.name == name; });
 }

@@ -50,8 +50,18 @@ FreezeMode freeze_in(const nlohmann::json& request) {
   return *mode;
 }
 
+/// 'names', or 'name' alone.
+std::vector<std::string> names_in(const nlohmann::json& request) {
+  if (!request.contains("names")) return {name_in(request)};
+  if (request.contains("name")) throw std::runtime_error("'name' and 'names' exclude each other");
+  std::vector<std::string> names = request["names"];
+  if (names.empty()) throw std::runtime_error("'names' is empty: name at least one snapshot");
+  return names;
+}
+
 nlohmann::json create(MountedSet& set, const nlohmann::json& request) {
-  CreateRequest wanted{.name = name_in(request)};
+  const std::vector<std::string> names = names_in(request);
+  CreateRequest wanted{.name = names.front(), .more_names = {names.begin() + 1, names.end()}};
   if (request.contains("type")) wanted.type = request["type"];
   if (request.contains("chunk_sectors")) wanted.chunk_sectors = whole_number<std::uint32_t>(request, "chunk_sectors");
   if (request.contains("cow_bytes")) wanted.cow_bytes = whole_number<std::uint64_t>(request, "cow_bytes");
@@ -60,7 +70,11 @@ nlohmann::json create(MountedSet& set, const nlohmann::json& request) {
   if (request.contains("layout")) wanted.layout = layout_in(request);
   if (request.contains("freeze")) wanted.freeze = freeze_in(request);
   const FreezeReport report = set.create(wanted);
-  return {{"snapshot", snapshot_report(set, *named(set, wanted.name), set.filesystem())},
+  nlohmann::json snapshots = nlohmann::json::array();
+  for (const auto& name : names) snapshots.push_back(snapshot_report(set, *named(set, name), set.filesystem()));
+  const nlohmann::json first = snapshots.front();
+  return {{"snapshot", first},
+          {"snapshots", std::move(snapshots)},
           {"freeze", freeze_report(report)},
           {"copies_of_a_write", set.copies_of_a_write()}};
 }
@@ -103,10 +117,18 @@ nlohmann::json diff(MountedSet& set, const nlohmann::json& request) {
   return difference_report(set, wanted);
 }
 
+nlohmann::json events(MountedSet& set, const nlohmann::json& request) {
+  std::optional<std::uint64_t> after;
+  if (request.contains("after")) after = whole_number<std::uint64_t>(request, "after");
+  EventLog::News news = set.news_after(after);
+  return {{"events", std::move(news.events)}, {"missed", news.missed}, {"newest", news.newest}};
+}
+
 }  // namespace
 
 SetControl::SetControl(MountedSet& set) {
-  dispatcher_.add("create", {"name", "type", "chunk_sectors", "cow_bytes", "read_only", "of", "layout", "freeze"},
+  dispatcher_.add("create",
+                  {"name", "names", "type", "chunk_sectors", "cow_bytes", "read_only", "of", "layout", "freeze"},
                   [&set](const nlohmann::json& request) { return create(set, request); });
   dispatcher_.add("remove", {"name"}, [&set](const nlohmann::json& request) {
     const bool leaving = set.remove(name_in(request)) == MountedSet::Removed::leaving;
@@ -126,6 +148,7 @@ SetControl::SetControl(MountedSet& set) {
     return nlohmann::json{{"snapshots", status_report(set)["snapshots"]}};
   });
   dispatcher_.add_look("status", {"name"}, [&set](const nlohmann::json& request) { return status(set, request); });
+  dispatcher_.add_look("events", {"after"}, [&set](const nlohmann::json& request) { return events(set, request); });
   dispatcher_.add("diff", {"a", "b", "from"}, [&set](const nlohmann::json& request) { return diff(set, request); });
   dispatcher_.add("flush", {}, [&set](const nlohmann::json&) {
     if (const auto error = set.flush_all()) throw std::runtime_error("flush: " + error.message());

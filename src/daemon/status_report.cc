@@ -14,8 +14,6 @@
 
 namespace dmsnap {
 
-namespace {
-
 const char* state_word(const MountedSet& set, const MountedSnapshot& snapshot) {
   if (set.merging(snapshot.record.name)) return "merging";
   if (set.leaving(snapshot.record.name)) return "removing";
@@ -26,6 +24,8 @@ const char* state_word(const MountedSet& set, const MountedSnapshot& snapshot) {
   }
   return "unknown";
 }
+
+namespace {
 
 const char* transport_name(Transport transport) {
   switch (transport) {

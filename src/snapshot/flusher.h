@@ -13,6 +13,7 @@
 #include "dmsnap/exception_store.h"
 #include "dmsnap/result.h"
 #include "dmsnap/units.h"
+#include "snapshot/wave_counters.h"
 
 namespace dmsnap {
 
@@ -55,6 +56,9 @@ class Flusher {
   void rebase(Snapshot& snapshot, std::shared_ptr<View> base);
 
   void run_wave();
+  /// For who copies during a wave.
+  void note_copied(std::uint64_t chunks, std::uint64_t bytes);
+  const WaveCounters& counters() const { return counters_; }
 
   /// Waits until a wave is due: a request or hurry() at once, other work after `idle`. False when stopped.
   bool wait_for_work(const std::stop_token& stop, std::chrono::milliseconds idle);
@@ -80,6 +84,8 @@ class Flusher {
 
   const std::uint64_t hurry_at_bytes_;
   bool in_place_ = false;
+
+  WaveCounters counters_;
 
   /// Held during a wave; before mutex_.
   Mutex wave_mutex_;

@@ -120,6 +120,9 @@ void Snapshot::copy_expected() {
   do {
     claimed.clear();
     if (const auto error = claim_expected(claimed)) return invalidate("no COW chunk for a copy: " + error.message());
+    std::uint64_t chunks = 0;
+    for (const Region& each : claimed) chunks += each.copies.length;
+    flusher_.note_copied(chunks, chunks * geometry().chunk_bytes());
   } while (!claimed.empty() && !publish(claimed, copy_regions(*from, claimed)));
 }
 

@@ -28,6 +28,27 @@ Extent sectors_around(std::uint64_t offset, std::size_t size) {
 ViewFile::ViewFile(View& view, Flusher& flusher, Options options)
     : view_(view), flusher_(flusher), options_(std::move(options)) {}
 
+std::error_code ViewFile::read(std::uint64_t offset, std::span<std::byte> to) {
+  const Stopwatch watch;
+  const std::error_code outcome = *read(offset, to, Wait::yes);
+  FileCounters::long_one(options_.kind, FileOperation::read, to.size(), outcome, watch);
+  return outcome;
+}
+
+std::error_code ViewFile::write(std::uint64_t offset, std::span<const std::byte> data) {
+  const Stopwatch watch;
+  const std::error_code outcome = *write(offset, data, Wait::yes);
+  FileCounters::long_one(options_.kind, FileOperation::write, data.size(), outcome, watch);
+  return outcome;
+}
+
+std::error_code ViewFile::zero(std::uint64_t offset, std::uint64_t bytes) {
+  const Stopwatch watch;
+  const std::error_code outcome = zero_bytes(offset, bytes);
+  FileCounters::long_one(options_.kind, FileOperation::zero, bytes, outcome, watch);
+  return outcome;
+}
+
 Outcome ViewFile::read(std::uint64_t offset, std::span<std::byte> to, Wait wait) {
   if (aligned(offset, to.size())) return view_.read(Sector(offset / sector_bytes), to, wait);
   const Extent around = sectors_around(offset, to.size());
@@ -66,7 +87,10 @@ Outcome ViewFile::write_unaligned(std::uint64_t offset, std::span<const std::byt
 }
 
 void ViewFile::flush(Completion done) {
-  flusher_.request(view_, std::move(done));
+  flusher_.request(view_, [kind = options_.kind, done = std::move(done), watch = Stopwatch()](std::error_code outcome) {
+    FileCounters::long_one(kind, FileOperation::flush, 0, outcome, watch);
+    done(outcome);
+  });
 }
 
 std::error_code ViewFile::opened() {

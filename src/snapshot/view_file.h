@@ -5,6 +5,7 @@
 
 #include "base/mutex.h"
 #include "dmsnap/exported_file.h"
+#include "snapshot/file_counters.h"
 #include "snapshot/view.h"
 
 namespace dmsnap {
@@ -18,6 +19,7 @@ class ViewFile final : public ExportedFile {
     std::uint64_t id = 0;
     std::uint64_t size_bytes = 0;  ///< at most the view's; when it ends inside a sector the file must not be writable
     bool writable = true;
+    FileKind kind = FileKind::snapshot;  ///< as which it is counted
     std::timespec created{};
     std::function<std::uint64_t()> allocated_bytes{};
   };
@@ -31,14 +33,16 @@ class ViewFile final : public ExportedFile {
   std::uint64_t allocated_bytes() const override { return options_.allocated_bytes(); }
   std::timespec created() const override { return options_.created; }
 
-  Outcome try_read(std::uint64_t offset, std::span<std::byte> to) override { return read(offset, to, Wait::no); }
+  Outcome try_read(std::uint64_t offset, std::span<std::byte> to) override {
+    return FileCounters::short_one(options_.kind, FileOperation::read, to.size(),
+                                   [&] { return read(offset, to, Wait::no); });
+  }
   Outcome try_write(std::uint64_t offset, std::span<const std::byte> data) override {
-    return write(offset, data, Wait::no);
+    return FileCounters::short_one(options_.kind, FileOperation::write, data.size(),
+                                   [&] { return write(offset, data, Wait::no); });
   }
-  std::error_code read(std::uint64_t offset, std::span<std::byte> to) override { return *read(offset, to, Wait::yes); }
-  std::error_code write(std::uint64_t offset, std::span<const std::byte> data) override {
-    return *write(offset, data, Wait::yes);
-  }
+  std::error_code read(std::uint64_t offset, std::span<std::byte> to) override;
+  std::error_code write(std::uint64_t offset, std::span<const std::byte> data) override;
   std::error_code zero(std::uint64_t offset, std::uint64_t bytes) override;
   /// The first and the last 4 KiB are always data, so that who copies what lies between holes touches both ends.
   Result<std::uint64_t> next_data(std::uint64_t offset) override;
@@ -56,6 +60,7 @@ class ViewFile final : public ExportedFile {
  private:
   Outcome read(std::uint64_t offset, std::span<std::byte> to, Wait wait);
   Outcome write(std::uint64_t offset, std::span<const std::byte> data, Wait wait);
+  std::error_code zero_bytes(std::uint64_t offset, std::uint64_t bytes);
   std::uint64_t last_block() const;
   /// View::leading() from the sector of `offset` up to the last block: how far it goes.
   Result<std::uint64_t> end_of_leading(Content content, std::uint64_t offset);
