@@ -10,6 +10,7 @@
 #include <stdexcept>
 #include <system_error>
 
+#include "base/journal_sink.h"
 #include "base/mutex.h"
 
 namespace dmsnap::log {
@@ -35,6 +36,15 @@ spdlog::sink_ptr stderr_sink() {
   return with_pattern(std::make_shared<spdlog::sinks::stderr_sink_mt>(), "dmsnap: %v");
 }
 
+/// Null where no journald runs.
+spdlog::sink_ptr journal_sink(const Options& options) {
+  try {
+    return with_pattern(std::make_shared<JournalSink>(options.fields), "%v");
+  } catch (const std::system_error&) {
+    return nullptr;
+  }
+}
+
 spdlog::sink_ptr main_sink(const Options& options) {
   if (!options.file.empty()) {
     // spdlog would make the folder.
@@ -45,6 +55,7 @@ spdlog::sink_ptr main_sink(const Options& options) {
                         "%Y-%m-%dT%H:%M:%S.%e%z dmsnap[%P] %l: %v");
   }
   if (options.syslog) {
+    if (auto journal = journal_sink(options)) return journal;
     return with_pattern(std::make_shared<spdlog::sinks::syslog_sink_mt>("dmsnap", LOG_PID, LOG_DAEMON, true), "%v");
   }
   return stderr_sink();

@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 namespace dmsnap::log {
 
@@ -14,9 +15,10 @@ enum class Level { debug, info, warning, error };
 
 struct Options {
   Level level = Level::info;
-  std::string file;      ///< append here; empty: stderr, or syslog
-  bool syslog = false;   ///< to syslog(3), facility daemon, instead of stderr
-  bool watched = false;  ///< warnings and errors go to stderr, too
+  std::string file;     ///< append here; empty: stderr, or syslog
+  bool syslog = false;  ///< to journald with fields, where it runs, else to syslog(3), facility daemon
+  std::vector<std::pair<std::string, std::string>> fields = {};  ///< for journald, such as DMSNAP_ORIGIN
+  bool watched = false;                                          ///< warnings and errors go to stderr, too
 };
 
 /// Where messages go from now on; before that, warnings and errors go to stderr. Throws std::system_error.

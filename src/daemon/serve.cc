@@ -140,6 +140,7 @@ log::Options log_options(const ServeOptions& options, bool watched) {
   log::Options to = options.log;
   to.syslog = to.file.empty() && !options.foreground;
   to.watched = watched;
+  to.fields = {{"DMSNAP_ORIGIN", options.origin.text()}, {"DMSNAP_MOUNTPOINT", options.mountpoint}};
   return to;
 }
 
