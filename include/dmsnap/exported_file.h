@@ -73,8 +73,18 @@ class ExportedTree {
   virtual std::vector<std::string> text_names() = 0;
   virtual std::string text(std::string_view name) = 0;
 
+  /// A file of `.dmsnap/delta/`: where a snapshot differs, made when it is looked for, read-only. ENOENT when there is
+  /// none of that name. May block.
+  virtual Result<std::shared_ptr<ExportedFile>> delta(std::string_view name);
+  /// Those that a listing shows; there are more.
+  virtual std::vector<std::string> delta_names() { return {}; }
+
   /// `df`: the filesystem below the store.
   [[nodiscard]] virtual std::error_code statfs(struct statvfs& into) = 0;
 };
+
+inline Result<std::shared_ptr<ExportedFile>> ExportedTree::delta(std::string_view /*name*/) {
+  return failure(std::make_error_code(std::errc::no_such_file_or_directory));
+}
 
 }  // namespace dmsnap

@@ -25,9 +25,11 @@ std::uint64_t EventLog::newest() const {
 
 EventLog::News EventLog::after(std::uint64_t sequence, std::size_t at_most) const {
   MutexLock lock(mutex_);
+  News news{.newest = std::min(sequence, newest_)};
+  if (sequence >= newest_) return news;
   const std::uint64_t first_kept = newest_ - events_.size() + 1;
   const std::uint64_t first = std::max(sequence + 1, first_kept);
-  News news{.missed = sequence >= newest_ ? 0 : first - sequence - 1, .newest = std::min(sequence, newest_)};
+  news.missed = first - sequence - 1;
   for (std::uint64_t each = first; each <= newest_ && news.events.size() < at_most; ++each) {
     news.events.push_back(events_[each - first_kept]);
     news.newest = each;

@@ -195,6 +195,15 @@ std::vector<std::string> MountedSet::snapshot_names() {
   return names;
 }
 
+std::vector<std::string> MountedSet::delta_names() {
+  std::vector<std::string> names;
+  for (const std::string& name : snapshot_names()) {
+    names.push_back(name);
+    names.push_back(name + ".map");
+  }
+  return names;
+}
+
 std::vector<std::shared_ptr<const MountedSnapshot>> MountedSet::snapshots() const {
   MutexLock lock(mutex_);
   std::vector<std::shared_ptr<const MountedSnapshot>> all;

@@ -10,10 +10,12 @@
 #include <vector>
 
 #include "base/mutex.h"
+#include "daemon/delta_files.h"
 #include "daemon/departures.h"
 #include "daemon/event_log.h"
 #include "daemon/event_watch.h"
 #include "daemon/freezing.h"
+#include "daemon/merge_plan.h"
 #include "daemon/mounted_snapshot.h"
 #include "daemon/serve.h"
 #include "dmsnap/block_device.h"
@@ -51,22 +53,6 @@ struct MergeRequest {
   std::optional<std::uint64_t> bytes_per_second = {};
 };
 
-/// What a merge would mean.
-struct MergePlan {
-  struct Other {
-    std::string name;
-    std::uint64_t copied_bytes = 0;  ///< that it has to keep of what the origin shows now
-    bool has_room = true;            ///< without, it becomes invalid
-  };
-  std::uint64_t bytes = 0;                ///< to copy into the origin
-  std::vector<Other> others = {};         ///< that fall through to the origin
-  std::vector<std::string> above = {};    ///< that fall through to the snapshot
-  std::vector<std::string> between = {};  ///< that it falls through to
-  std::string without_room = {};          ///< that must get something first, and has no room for it; empty: none
-  std::vector<std::string> holders = {};  ///< who has the origin or the snapshot open
-  std::string refusal = {};               ///< why it is refused; empty: it is not
-};
-
 /// A set while it is mounted: the devices, the stores and the views over them, and what the mount shows of them.
 /// Any method, from any thread, at once, except that close() comes last.
 class MountedSet final : public ExportedTree {
@@ -97,6 +83,8 @@ class MountedSet final : public ExportedTree {
   std::error_code remove_snapshot(std::string_view name) override;
   std::vector<std::string> text_names() override { return {"status", "status.json", "metrics"}; }
   std::string text(std::string_view name) override;
+  Result<std::shared_ptr<ExportedFile>> delta(std::string_view name) override { return delta_files_.find(name); }
+  std::vector<std::string> delta_names() override;
   std::error_code statfs(struct statvfs& into) override;
 
   /// Takes a snapshot of the origin, or of another snapshot: of what every write that was answered before has put
@@ -272,6 +260,7 @@ class MountedSet final : public ExportedTree {
 
   EventLog events_;  // before all that may note something
   EventWatch watch_;
+  DeltaFiles delta_files_{*this};
   const ServeOptions options_;
   const ProcessSetup setup_;
   Freezing freezing_;

@@ -29,7 +29,8 @@ void Operations::open(Reply reply, fuse_ino_t inode, fuse_file_info* file) {
     case Node::Kind::control: return open_control(std::move(reply), *file);
     case Node::Kind::root:
     case Node::Kind::snapshots:
-    case Node::Kind::dot_dmsnap: return std::move(reply).error(std::errc::is_a_directory);
+    case Node::Kind::dot_dmsnap:
+    case Node::Kind::delta: return std::move(reply).error(std::errc::is_a_directory);
   }
 }
 
@@ -43,7 +44,8 @@ void Operations::open_image(Reply reply, Node node, fuse_file_info& file) {
     return std::move(reply).error(std::errc::operation_not_permitted);
   }
   if (const auto why = node.image->opened()) return std::move(reply).error(why);
-  file.keep_cache = 1;
+  file.keep_cache = node.made ? 0 : 1;
+  file.direct_io = node.made ? 1 : 0;
   handles_.answer_open(std::move(reply), file, std::make_unique<ImageHandle>(std::move(node.image), owed_));
 }
 

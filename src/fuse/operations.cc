@@ -90,13 +90,20 @@ void Operations::finish() {
 }
 
 void Operations::lookup(Reply reply, fuse_ino_t folder, const char* name) {
+  if (folder != delta_inode) return answer_lookup(std::move(reply), folder, name);
+  do_what_may_wait([this, reply = std::move(reply), folder, name = std::string(name)]() mutable {
+    answer_lookup(std::move(reply), folder, name.c_str());
+  });
+}
+
+void Operations::answer_lookup(Reply reply, fuse_ino_t folder, const char* name) {
   const auto found = files_.find(folder, name);
   if (!found) return std::move(reply).error(found.error());
   fuse_entry_param entry{};
   entry.ino = found->inode;
   entry.attr = files_.attributes(*found);
   entry.attr_timeout = timeout_of(*found);
-  entry.entry_timeout = image_timeout_seconds;
+  entry.entry_timeout = found->made ? 0.0 : image_timeout_seconds;
   std::move(reply).entry(entry);
 }
 

@@ -63,6 +63,7 @@ class Operations {
   void unlink(Reply reply, fuse_ino_t folder, const char* name);
   void rmdir(Reply reply, fuse_ino_t folder, const char* name);
 
+  void answer_lookup(Reply reply, fuse_ino_t folder, const char* name);
   void open_image(Reply reply, Node node, fuse_file_info& file);
   void open_text(Reply reply, const Node& node, fuse_file_info& file);
   void open_control(Reply reply, fuse_file_info& file);

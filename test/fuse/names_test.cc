@@ -49,7 +49,8 @@ ssize_t put(const UniqueFd& fd, const std::string& text) {
 TEST_F(names, dot_dmsnap_is_not_listed) {
   MountedTree m;
   EXPECT_EQ(listed(m.mountpoint()), (std::vector<std::string>{".", "..", "origin", "snapshots"}));
-  EXPECT_EQ(listed(m.path(".dmsnap")), (std::vector<std::string>{".", "..", "control", "status", "status.json"}));
+  EXPECT_EQ(listed(m.path(".dmsnap")),
+            (std::vector<std::string>{".", "..", "control", "delta", "status", "status.json"}));
 }
 
 TEST_F(names, each_of_many_snapshots_is_listed_once) {

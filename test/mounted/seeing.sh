@@ -46,7 +46,7 @@ disk=$("$DMSNAP" list d --json | jq '.[] | select(.name == "monday") | .disk_byt
 # the files say what the verbs say
 diff <("$DMSNAP" status d) d/.dmsnap/status || fail "status"
 diff <("$DMSNAP" status d --json) d/.dmsnap/status.json || fail "status.json"
-[ "$(ls -A d/.dmsnap | xargs)" = "control metrics status status.json" ] || fail "$(ls -A d/.dmsnap)"
+[ "$(ls -A d/.dmsnap | xargs)" = "control delta metrics status status.json" ] || fail "$(ls -A d/.dmsnap)"
 
 # metrics
 cat > metrics.py << 'PYTHON'
