@@ -21,7 +21,7 @@ namespace {
 SnapshotRecord decode_snapshot(const Json& json, std::size_t index, const std::string& file) {
   const Members members(json, fmt::format("snapshots[{}].", index), file);
   members.only({"name", "type", "chunk_sectors", "cow_sectors", "created", "read_only", "path", "sectors", "base",
-                "leaving", "deferred", "merging", "not_frozen", "invalid"});
+                "leaving", "deferred", "merging", "not_frozen", "invalid", "cow_from"});
   SnapshotRecord record;
   record.name = members.text("name");
   if (const auto problem = name_problem(record.name)) members.bad("name", *problem);
@@ -43,6 +43,12 @@ SnapshotRecord decode_snapshot(const Json& json, std::size_t index, const std::s
   if (members.find("merging")) record.merging = members.flag("merging");
   if (members.find("not_frozen")) record.not_frozen = members.text("not_frozen");
   if (members.find("invalid")) record.invalid = members.text("invalid");
+  if (members.find("cow_from")) {
+    record.cow_from = members.text("cow_from");
+    if (record.cow_from.find('/') != std::string::npos || !record.cow_from.ends_with(".cow") || record.attached()) {
+      members.bad("cow_from", "is no COW file of the folder");
+    }
+  }
   return record;
 }
 
@@ -68,6 +74,7 @@ Json encode_snapshot(const SnapshotRecord& record) {
   if (record.merging) json["merging"] = true;
   if (!record.not_frozen.empty()) json["not_frozen"] = record.not_frozen;
   if (record.invalid) json["invalid"] = *record.invalid;
+  if (!record.cow_from.empty()) json["cow_from"] = record.cow_from;
   return json;
 }
 

@@ -27,6 +27,9 @@ struct SnapshotRecord {
   bool merging = false;         ///< the origin is rolled back to it: it shows it, and gets its content
   std::string not_frozen = {};  ///< which filesystems that it holds were not frozen when it was taken, and why
   std::optional<std::string> invalid = {};  ///< why the snapshot is invalid whatever its header says
+  /// A file of the folder that becomes NAME.cow, and takes the place of what has that name; when it is not there it has
+  /// done so. Empty but for a moment.
+  std::string cow_from = {};
 
   bool attached() const { return !path.empty(); }
   bool operator==(const SnapshotRecord&) const = default;

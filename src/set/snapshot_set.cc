@@ -76,6 +76,7 @@ void SnapshotSet::check_new(const std::string& name) const {
 
 void SnapshotSet::check_free(const std::string& name) const {
   check_name(name);
+  if (name == "origin") throw SetError("\"origin\" is what a mount calls the image itself; take another name");
   if (record_.find(name) != nullptr) {
     throw SetError(fmt::format("there is a snapshot {} already; take another name, or remove it first", name));
   }
@@ -115,13 +116,22 @@ void SnapshotSet::mark_closed() {
 PendingStore SnapshotSet::begin_create(const std::string& name, std::uint32_t chunk_sectors,
                                        std::optional<std::uint64_t> cow_sectors) {
   check_compared();
-  if (name == "origin") throw SetError("\"origin\" is what a mount calls the image itself; take another name");
   MutexLock lock(mutex_);
   check_free(name);
+  check_no_file(name);
+  return make_store(name, chunk_sectors, cow_sectors);
+}
+
+void SnapshotSet::check_no_file(const std::string& name) const {
+  if (!folder_->exists(cow_file(name))) return;
+  throw SetError(folder_->path_of(cow_file(name)) +
+                 " exists, but belongs to no snapshot of the set; move it away, or take another name");
+}
+
+PendingStore SnapshotSet::make_store(const std::string& name, std::uint32_t chunk_sectors,
+                                     std::optional<std::uint64_t> cow_sectors) {
+  move_files();
   const std::string path = folder_->path_of(cow_file(name));
-  if (folder_->exists(cow_file(name))) {
-    throw SetError(path + " exists, but belongs to no snapshot of the set; move it away, or take another name");
-  }
   if (folder_->exists(temporary_cow_file(name))) {
     throw SetError(fmt::format("a snapshot {} is being created or removed at this moment; try again", name));
   }

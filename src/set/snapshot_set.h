@@ -37,8 +37,12 @@ struct SetOptions {
 ///
 ///   create   .tmp-NAME.cow is made | the caller formats and syncs it | set.json lists it: done from here |
 ///            renamed to NAME.cow
+///   rename   set.json lists it as NEW, from NAME.cow: done from here | renamed to NEW.cow | set.json without "from"
+///   replace  .tmp-NAME.cow is made, formatted and synced | set.json lists it, from there: done from here | renamed to
+///            NAME.cow, over the old one | set.json without "from"
 ///   remove   renamed to .tmp-NAME.cow | set.json without it: done from here | blanked, unlinked
-///   open     .tmp-NAME.cow is renamed to NAME.cow when NAME is listed and has no file, removed otherwise
+///   open     what is listed as "from" somewhere is renamed from there; any other .tmp-NAME.cow is renamed to NAME.cow
+///            when NAME is listed and has no file, removed otherwise
 ///
 /// Every change is durable when its call returns. One that throws was not made, unless the folder could not be synced:
 /// then what is on the disk is unknown, and every later change throws too. Any thread may call anything; calls that
@@ -99,6 +103,15 @@ class SnapshotSet {
   UniqueFd commit_create(PendingStore store, SnapshotRecord record, const std::vector<std::string>& above = {},
                          std::optional<Layout> layout = std::nullopt) EXCLUDES(mutex_);
 
+  /// begin_create() and commit_create() of what takes the place of a listed snapshot, with its COW file: `record` is
+  /// that of its name from then on. Until the commit the listed one is what a crash leaves.
+  PendingStore begin_replace(const std::string& name, std::uint32_t chunk_sectors) EXCLUDES(mutex_);
+  UniqueFd commit_replace(PendingStore store, SnapshotRecord record) EXCLUDES(mutex_);
+
+  /// Gives a listed snapshot, whose COW is there, another name, and its COW file with it. Throws SetError when `to` is
+  /// no name, or taken.
+  void rename(const std::string& name, const std::string& to) EXCLUDES(mutex_);
+
   /// Opens and locks the COW of a listed snapshot, for its whole life. Throws SetError when it is missing, not as long
   /// as recorded, no file or block device, or locked by somebody else.
   UniqueFd open_store(const std::string& name) const EXCLUDES(mutex_);
@@ -157,7 +170,7 @@ class SnapshotSet {
   void take_lock(const SetOptions& options);
   SetRecord first_record() const;
   void compare(SetRecord& record, const SetOptions& options);
-  void recover_files(const SetRecord& record);
+  void recover_files(SetRecord& record);
   void finish_temporary(const SetRecord& record, const std::string& file);
   std::vector<std::string> drop_transient(SetRecord& record) const;
   void settle_missing(SetRecord& record, const SetOptions& options) REQUIRES(mutex_);
@@ -170,12 +183,19 @@ class SnapshotSet {
   void check_changeable() const;
   void check_compared() const;
   void check_free(const std::string& name) const REQUIRES(mutex_);
+  void check_no_file(const std::string& name) const REQUIRES(mutex_);
   const SnapshotRecord& listed(const std::string& name) const REQUIRES(mutex_);
   /// For remove().
   void check_needed_by_nobody(const std::string& name) const REQUIRES(mutex_);
   void check_attachable(const std::string& name, const std::string& path, int fd) const REQUIRES(mutex_);
   void replace(SetRecord next, RecordFile::Reserve reserve) REQUIRES(mutex_);
   void remove_file(const SetRecord& without, const std::string& name) REQUIRES(mutex_);
+  /// A new temporary file for a snapshot, which nobody else is making.
+  PendingStore make_store(const std::string& name, std::uint32_t chunk_sectors,
+                          std::optional<std::uint64_t> cow_sectors) REQUIRES(mutex_);
+  /// Does what "cow_from" says. Throws when that cannot be; it is done at the next mount then.
+  void move_files() REQUIRES(mutex_);
+  void move_files_or_warn() REQUIRES(mutex_);
 
   // Constant after construction.
   OriginFile origin_;

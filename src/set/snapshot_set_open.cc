@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <utility>
 
 #include "base/log.h"
 #include "base/system_error.h"
@@ -158,8 +159,14 @@ void SnapshotSet::compare(SetRecord& record, const SetOptions& options) {
   record.inode = origin_.inode();
 }
 
-void SnapshotSet::recover_files(const SetRecord& record) {
+void SnapshotSet::recover_files(SetRecord& record) {
   bool changed = false;
+  for (SnapshotRecord& snapshot : record.snapshots) {
+    const std::string from = std::exchange(snapshot.cow_from, "");
+    if (from.empty() || !folder_->exists(from)) continue;
+    folder_->rename(from, cow_file(snapshot.name));
+    changed = true;
+  }
   for (const std::string& file : folder_->entries()) {
     if (file == replacement_name(RecordFile::file_name)) {
       changed |= folder_->discard(file);
@@ -201,6 +208,7 @@ std::vector<std::string> SnapshotSet::drop_transient(SetRecord& record) const {
 }
 
 std::string SnapshotSet::file_of(const SnapshotRecord& record) const {
+  if (!record.cow_from.empty() && folder_->exists(record.cow_from)) return record.cow_from;
   const bool interrupted = !folder_->exists(cow_file(record.name)) && folder_->exists(temporary_cow_file(record.name));
   return interrupted ? temporary_cow_file(record.name) : cow_file(record.name);
 }

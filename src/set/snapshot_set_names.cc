@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// How a name of a set gets another COW file, and a COW file another name.
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "base/log.h"
+#include "base/system_error.h"
+#include "set/snapshot_set.h"
+
+namespace dmsnap {
+
+PendingStore SnapshotSet::begin_replace(const std::string& name, std::uint32_t chunk_sectors) {
+  check_compared();
+  MutexLock lock(mutex_);
+  if (listed(name).attached()) throw SetError(fmt::format("the COW of {} is its owner's and not replaced", name));
+  return make_store(name, chunk_sectors, std::nullopt);
+}
+
+UniqueFd SnapshotSet::commit_replace(PendingStore store, SnapshotRecord record) {
+  if (::fsync(store.fd()) != 0) throw_errno(store.path() + ": fsync");
+  MutexLock lock(mutex_);
+  static_cast<void>(listed(store.name()));
+  record.name = store.name();
+  record.cow_sectors = store.cow_sectors();
+  record.cow_from = temporary_cow_file(store.name());
+  SetRecord next = record_;
+  *next.find(store.name()) = std::move(record);
+  try {
+    replace(std::move(next), RecordFile::Reserve::keep);
+  } catch (...) {
+    if (file_->in_doubt()) store.keep();
+    throw;
+  }
+  store.keep();
+  move_files_or_warn();
+  return store.take_fd();
+}
+
+void SnapshotSet::rename(const std::string& name, const std::string& to) {
+  check_compared();
+  MutexLock lock(mutex_);
+  move_files();
+  const bool in_folder = !listed(name).attached();
+  check_free(to);
+  if (std::ranges::find(missing_, name) != missing_.end()) {
+    throw SetError(
+        fmt::format("the COW file of {} is missing: put it back, and mount again, before it is renamed", name));
+  }
+  check_no_file(to);
+  if (folder_->exists(temporary_cow_file(to))) {
+    throw SetError(fmt::format("a snapshot {} is being created or removed at this moment; try again", to));
+  }
+  SetRecord next = record_;
+  for (SnapshotRecord& each : next.snapshots) {
+    if (each.base == name) each.base = to;
+  }
+  SnapshotRecord& renamed = *next.find(name);
+  renamed.name = to;
+  if (in_folder) renamed.cow_from = cow_file(name);
+  replace(std::move(next), RecordFile::Reserve::use);
+  move_files_or_warn();
+}
+
+void SnapshotSet::move_files() {
+  SetRecord next = record_;
+  for (SnapshotRecord& each : next.snapshots) {
+    const std::string from = std::exchange(each.cow_from, "");
+    if (!from.empty() && folder_->exists(from)) folder_->rename(from, cow_file(each.name));
+  }
+  if (next == record_) return;
+  folder_->sync();
+  replace(std::move(next), RecordFile::Reserve::use);
+}
+
+void SnapshotSet::move_files_or_warn() {
+  try {
+    move_files();
+  } catch (const std::exception& error) {
+    log::warning("{} (it is done at the next mount)", error.what());
+  }
+}
+
+}  // namespace dmsnap
