@@ -48,6 +48,12 @@ class ExportedFile {
   [[nodiscard]] virtual Result<std::uint64_t> next_data(std::uint64_t offset) = 0;
   [[nodiscard]] virtual Result<std::uint64_t> next_hole(std::uint64_t offset) = 0;
 
+  /// Copies from an image of the same tree, maybe itself, if the ranges lie apart: the beginning of the range, as much
+  /// as it likes. How many bytes, at least one; an error when there is none. Holes of the source become zeros that take
+  /// no space. What is written there meanwhile may be copied or not. May block.
+  [[nodiscard]] virtual Result<std::uint64_t> copy_from(ExportedFile& source, std::uint64_t from, std::uint64_t to,
+                                                        std::uint64_t bytes) = 0;
+
   /// Returns at once. `done` runs when every write that was answered before this call is on stable storage, with all
   /// that is needed to find it again; on the flush thread or on the caller's.
   virtual void flush(Completion done) = 0;
@@ -55,6 +61,18 @@ class ExportedFile {
   /// The front end tells of each open handle, so that a file in use is not removed: EBUSY when that is under way.
   [[nodiscard]] virtual std::error_code opened() = 0;
   virtual void closed() = 0;
+
+  /// Of the handle that a file was made with: a descriptor of it is being closed, and close(2) waits for the outcome;
+  /// the last one is, after closed(). May block.
+  [[nodiscard]] virtual std::error_code maker_closes() { return {}; }
+  /// The maker, who has looked for the data of `source` before, writes `data`, or zeros (`bytes` of them, when there is
+  /// no data). Nothing: it is to be written as anything else. May block.
+  [[nodiscard]] virtual std::optional<std::error_code> maker_copies(ExportedFile& /*source*/, std::uint64_t /*offset*/,
+                                                                    std::uint64_t /*bytes*/,
+                                                                    std::span<const std::byte> /*data*/) {
+    return std::nullopt;
+  }
+  virtual void maker_closed() {}
 };
 
 /// What a mount shows, beside the folders themselves. Any method, from any thread, at once.
@@ -66,6 +84,15 @@ class ExportedTree {
   /// Null when there is none of that name.
   virtual std::shared_ptr<ExportedFile> snapshot(std::string_view name) = 0;
   virtual std::vector<std::string> snapshot_names() = 0;
+  /// `touch snapshots/NAME`: a snapshot of the origin, as this moment shows it, with what the set takes for granted.
+  /// EINVAL: no name; EEXIST: taken; EROFS, ENOSPC; what else is in the way is EBUSY, and logged. The file has not been
+  /// told opened(); who has made it tells it maker_closed() in any case. May block.
+  /// `as_empty`: the maker takes it for an empty file (O_EXCL), so what it leaves out of the data that it writes itself
+  /// is to read as zeros once it has closed it.
+  virtual Result<std::shared_ptr<ExportedFile>> make_snapshot(std::string_view name, bool as_empty) = 0;
+  /// `mv snapshots/NAME snapshots/TO`. The file stays the same, open or not. EEXIST: a snapshot is never replaced; for
+  /// the rest as make_snapshot(). May block.
+  [[nodiscard]] virtual std::error_code rename_snapshot(std::string_view name, std::string_view to) = 0;
   /// `rm snapshots/NAME`. May block. EBUSY while the file is open.
   [[nodiscard]] virtual std::error_code remove_snapshot(std::string_view name) = 0;
 

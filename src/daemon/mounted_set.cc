@@ -171,6 +171,10 @@ std::shared_ptr<ExportedFile> MountedSet::origin() {
 }
 
 std::shared_ptr<ExportedFile> MountedSet::snapshot(std::string_view name) {
+  {
+    MutexLock lock(mutex_);
+    if (const auto fresh = fresh_.find(name); fresh != fresh_.end()) return fresh->second;
+  }
   auto found = merging(name) ? nullptr : find(name);
   return found ? std::shared_ptr<ExportedFile>(found, found->file.get()) : nullptr;
 }

@@ -6,12 +6,14 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
 #include "base/mutex.h"
 #include "daemon/departures.h"
 #include "daemon/freezing.h"
+#include "daemon/fresh_file.h"
 #include "daemon/mounted_snapshot.h"
 #include "daemon/serve.h"
 #include "dmsnap/block_device.h"
@@ -35,6 +37,14 @@ struct CreateRequest {
   std::string of = {};                ///< the snapshot that it is one of; empty: the origin
   std::optional<Layout> layout = {};  ///< of the set from now on; nothing: as it is
   FreezeMode freeze = FreezeMode::automatic;
+  bool fresh = false;  ///< made by a file operation: see FreshFile; it is put under no other one before it is settled
+  bool as_empty = false;  ///< and its maker takes it for an empty file
+};
+
+/// There is no room for a snapshot. As any other reason, one line for people.
+class NoRoom final : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
 };
 
 /// What `merge` asks for.
@@ -91,6 +101,8 @@ class MountedSet final : public ExportedTree {
   std::shared_ptr<ExportedFile> origin() override;
   std::shared_ptr<ExportedFile> snapshot(std::string_view name) override;
   std::vector<std::string> snapshot_names() override;
+  Result<std::shared_ptr<ExportedFile>> make_snapshot(std::string_view name, bool as_empty) override EXCLUDES(changes_);
+  std::error_code rename_snapshot(std::string_view name, std::string_view to) override EXCLUDES(changes_);
   std::error_code remove_snapshot(std::string_view name) override;
   std::vector<std::string> text_names() override { return {"status", "status.json"}; }
   std::string text(std::string_view name) override;
@@ -107,6 +119,8 @@ class MountedSet final : public ExportedTree {
   /// Drops a snapshot and its COW file; one that is attached in place is only forgotten. Durable on return, what is
   /// leaving as such. Throws std::runtime_error, when it is in use too.
   Removed remove(std::string_view name) EXCLUDES(changes_);
+  /// Gives a snapshot another name, durably. Who has it open goes on using it. Throws std::runtime_error.
+  void rename(const std::string& name, const std::string& to) EXCLUDES(changes_);
   bool leaving(std::string_view name) const { return departures_.contains(name); }
   /// Why one that is leaving cannot go yet; empty when nothing is in its way.
   std::string leaving_problem(std::string_view name) const { return departures_.problem(name); }
@@ -169,6 +183,11 @@ class MountedSet final : public ExportedTree {
   /// more; any thread. Null: nobody is told any more, and no call is under way on return.
   using Forget = std::function<void(std::uint64_t file_id, Completion done)>;
   void tell_changes_to(Forget forget) EXCLUDES(forget_mutex_);
+  /// The same for names of snapshots that are gone, or new, by another way than a file operation on them.
+  using ForgetName = std::function<void(const std::string& name, Completion done)>;
+  void tell_names_to(ForgetName forget) EXCLUDES(forget_mutex_);
+  /// Returns when nobody has the name from a cache. Not while a file operation waits for the caller.
+  void forget_name(const std::string& name) EXCLUDES(forget_mutex_);
 
   const ProcessSetup& setup() const { return setup_; }
   const Freezing& freezing() const { return freezing_; }
@@ -192,7 +211,8 @@ class MountedSet final : public ExportedTree {
   std::shared_ptr<MountedSnapshot> open_attached(const Attachment& given);
   /// Over the store at the path `existing` (for messages), or over a new one when that is empty.
   std::shared_ptr<MountedSnapshot> build(const SnapshotRecord& record, std::shared_ptr<View> base,
-                                         std::unique_ptr<BlockDevice> cow, const std::string& existing);
+                                         std::unique_ptr<BlockDevice> cow, const std::string& existing,
+                                         std::uint64_t id);
   /// What a new snapshot is one of. Throws std::runtime_error when there can be none.
   std::shared_ptr<View> base_view(const CreateRequest& request) REQUIRES(changes_);
   /// Those that are to fall through to the new snapshot.
@@ -204,6 +224,26 @@ class MountedSet final : public ExportedTree {
   /// What a request of the mount needs to be answered, or to be logged.
   std::vector<std::string> needed_paths() const;
   Freezing::Folder freeze_folder() const { return {.fd = set_.folder_fd(), .path = set_.folder_path()}; }
+
+  /// What a FreshFile asks for.
+  class Making;
+  void make_fresh(const std::shared_ptr<MountedSnapshot>& taken, bool as_empty) REQUIRES(changes_);
+  /// A clone, not listed anywhere, for the snapshot `taken` to become. Throws std::runtime_error when there can be
+  /// none.
+  struct Clone {
+    std::shared_ptr<MountedSnapshot> snapshot;
+    PendingStore store;
+  };
+  Clone clone_for(const MountedSnapshot& taken, std::uint64_t source) EXCLUDES(changes_);
+  void keep_clone(const MountedSnapshot& taken, Clone clone) EXCLUDES(changes_);
+  void let_go(MountedSnapshot& unlisted) EXCLUDES(changes_);
+  void settled(const MountedSnapshot& made, bool changed) EXCLUDES(changes_);
+  void join_chain(const std::shared_ptr<MountedSnapshot>& snapshot) REQUIRES(changes_);
+  /// The snapshot, or nothing for the origin, that the mount shows as this file. Throws std::runtime_error.
+  std::string name_of_file(std::uint64_t id) const;
+  /// Why nothing may change around a snapshot that is being copied to; empty when none is.
+  std::string copying_refusal(const std::string& name) const;
+
   void put_above(Snapshot& snapshot, View& base, const std::shared_ptr<MountedSnapshot>& next);
   void note_change(const std::string& name, std::uint64_t id, SnapshotState state, const std::string& reason)
       EXCLUDES(forget_mutex_);
@@ -241,12 +281,15 @@ class MountedSet final : public ExportedTree {
   void begin_deferred_merge();
   void roll_back_to(const std::shared_ptr<MountedSnapshot>& snapshot, std::uint64_t bytes_per_second);
   /// Returns when nobody can read the origin's old content from a cache.
-  void forget_origin() EXCLUDES(forget_mutex_);
+  void forget_origin() EXCLUDES(forget_mutex_) { forget_content(origin_file_.id()); }
+  void forget_content(std::uint64_t file_id) EXCLUDES(forget_mutex_);
   Departures::Step merge_some(MountedSnapshot& snapshot);
   void forget(MountedSnapshot& snapshot);
   std::vector<std::string> names_above(const MountedSnapshot& snapshot) const;
   /// Empty for the origin.
   std::string name_of(const View& view) const;
+  /// Of the snapshot with this file, which was called `name` when it was opened.
+  std::string present_name(std::uint64_t id, const std::string& name) const;
   std::string busy_message(const MountedSnapshot& snapshot) const;
 
   const ServeOptions options_;
@@ -270,6 +313,8 @@ class MountedSet final : public ExportedTree {
 
   mutable Mutex mutex_;
   std::map<std::string, std::shared_ptr<MountedSnapshot>, std::less<>> snapshots_ GUARDED_BY(mutex_);
+  std::map<std::string, std::shared_ptr<FreshFile>, std::less<>> fresh_ GUARDED_BY(mutex_);
+  std::map<std::string, std::shared_ptr<MountedSnapshot>, std::less<>> unlisted_ GUARDED_BY(mutex_);  // for fresh ones
   std::vector<Unopened> unopened_ GUARDED_BY(mutex_);
   std::optional<Rollback> rollback_ GUARDED_BY(mutex_);
 
@@ -277,6 +322,7 @@ class MountedSet final : public ExportedTree {
 
   Mutex forget_mutex_;
   Forget forget_ GUARDED_BY(forget_mutex_);
+  ForgetName forget_name_ GUARDED_BY(forget_mutex_);
 
   std::optional<FlushThread> flush_thread_;                                         // it works on all of the above
   Departures departures_{[this](const std::string& name) { return leave(name); }};  // last: it waits for waves

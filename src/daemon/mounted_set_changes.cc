@@ -70,6 +70,7 @@ std::shared_ptr<View> MountedSet::base_view(const CreateRequest& request) {
   if (base->view->state() == SnapshotState::invalid) {
     throw std::runtime_error(fmt::format("snapshot '{}' is invalid: {}", request.of, base->view->reason()));
   }
+  if (const auto why = copying_refusal(request.of); !why.empty()) throw std::runtime_error(why);
   if (departures_.contains(request.of)) throw std::runtime_error(fmt::format("'{}' is being removed", request.of));
   if (base->record.type == "N" && request.type != "N") {
     throw std::runtime_error(
@@ -84,7 +85,7 @@ std::vector<std::shared_ptr<MountedSnapshot>> MountedSet::to_put_above(const Cre
                                                                        const SnapshotRecord& record) const {
   std::vector<std::shared_ptr<MountedSnapshot>> above;
   const bool chained = request.layout.value_or(set_.layout()) == Layout::chained;
-  if (!chained || !request.of.empty() || record.type == "N") return above;
+  if (!chained || request.fresh || !request.of.empty() || record.type == "N") return above;
   MutexLock lock(mutex_);
   for (const auto& [name, snapshot] : snapshots_) {
     if (snapshot->view->base() == &origin_ && !snapshot->record.attached()) above.push_back(snapshot);
@@ -113,7 +114,7 @@ FreezeReport MountedSet::take_snapshot(const CreateRequest& request) {
   const std::shared_ptr<View> base = base_view(request);
   record.base = request.of;
   if (base->sectors() < origin_.sectors()) record.sectors = base->sectors();
-  auto snapshot = build(record, base, std::make_unique<FileDevice>(duplicate(pending.fd())), "");
+  auto snapshot = build(record, base, std::make_unique<FileDevice>(duplicate(pending.fd())), "", next_id_++);
   record.type = snapshot->store->type_name();
   const auto above = to_put_above(request, record);
   flusher_.add(*snapshot->view);
@@ -136,6 +137,7 @@ FreezeReport MountedSet::take_snapshot(const CreateRequest& request) {
   freezing_.thaw(freeze_folder(), report);
   record.not_frozen = report.why_not();
   snapshot->record = std::move(record);
+  if (request.fresh) make_fresh(snapshot, request.as_empty);
   show(std::move(snapshot));
   return report;
 }
@@ -157,11 +159,10 @@ FreezeReport MountedSet::create(const CreateRequest& request) try {
   for (const std::string& each : report.not_frozen) log::warning("snapshot '{}': not frozen: {}", request.name, each);
   return report;
 } catch (const std::system_error& error) {
-  const std::string advice =
-      is_no_space(error.code())
-          ? fmt::format("; the filesystem of {} is full: make room there, or remove a snapshot", store_path())
-          : "";
-  throw std::runtime_error(fmt::format("snapshot '{}' cannot be created: {}{}", request.name, error.what(), advice));
+  const std::string what = fmt::format("snapshot '{}' cannot be created: {}", request.name, error.what());
+  if (!is_no_space(error.code())) throw std::runtime_error(what);
+  throw NoRoom(
+      fmt::format("{}; the filesystem of {} is full: make room there, or remove a snapshot", what, store_path()));
 }
 
 std::string MountedSet::read_only_reason() const {

@@ -115,7 +115,7 @@ std::shared_ptr<MountedSnapshot> MountedSet::open_listed(const SnapshotRecord& r
   auto cow = std::make_unique<FileDevice>(std::move(fd));
   return opened(record.name, path, "; or drop the snapshot: " + set_.removal(record.name), [&] {
     check_chunk_size(record, *cow);
-    return build(record, base_of(record), std::move(cow), path);
+    return build(record, base_of(record), std::move(cow), path, next_id_++);
   });
 }
 
@@ -182,15 +182,16 @@ std::shared_ptr<MountedSnapshot> MountedSet::open_attached(const Attachment& giv
     set_.check_new(name);
     cow = open_to_look(place);
   }
-  auto snapshot =
-      opened(name, place.text(), "", [&] { return build(record, shared_origin(), std::move(cow), place.text()); });
+  auto snapshot = opened(name, place.text(), "",
+                         [&] { return build(record, shared_origin(), std::move(cow), place.text(), next_id_++); });
   snapshot->record.chunk_sectors = snapshot->store->geometry().chunk_sectors();
   snapshot->record.cow_sectors = snapshot->cow->sectors();
   return snapshot;
 }
 
 std::shared_ptr<MountedSnapshot> MountedSet::build(const SnapshotRecord& record, std::shared_ptr<View> base,
-                                                   std::unique_ptr<BlockDevice> cow, const std::string& existing) {
+                                                   std::unique_ptr<BlockDevice> cow, const std::string& existing,
+                                                   std::uint64_t id) {
   const auto warn = [name = record.name, existing](const std::string& what) {
     log::warning("snapshot '{}', {}: {}", name, existing, what);
   };
@@ -201,17 +202,17 @@ std::shared_ptr<MountedSnapshot> MountedSet::build(const SnapshotRecord& record,
       record.type, *snapshot->cow,
       {.chunk_sectors = record.chunk_sectors, .must_exist = !existing.empty(), .warn = warn, .read_only = read_only()});
   const bool writable = !record.read_only && !read_only();
-  const std::uint64_t id = next_id_++;
   snapshot->view = std::make_unique<Snapshot>(
       std::move(base), *snapshot->cow, *snapshot->store, flusher_,
       Snapshot::Options{
           .held_capacity_bytes = options_.held_bytes,
           .writable = writable,
           .sectors = record.sectors,
-          .record_invalid = [this,
-                             name = record.name](const std::string& reason) { return record_invalid(name, reason); },
+          .record_invalid = [this, name = record.name,
+                             id](const std::string& reason) { return record_invalid(present_name(id, name), reason); },
           .changed = [this, name = record.name, id](
-                         SnapshotState state, const std::string& reason) { note_change(name, id, state, reason); }});
+                         SnapshotState state,
+                         const std::string& reason) { note_change(present_name(id, name), id, state, reason); }});
   snapshot->file = std::make_unique<ViewFile>(
       *snapshot->view, flusher_,
       ViewFile::Options{.id = id,

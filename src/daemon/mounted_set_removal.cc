@@ -125,6 +125,7 @@ void MountedSet::forget(MountedSnapshot& snapshot) {
   {
     MutexLock lock(mutex_);
     snapshots_.erase(snapshot.record.name);
+    fresh_.erase(snapshot.record.name);
   }
   departures_.look_again();
 }

@@ -81,7 +81,12 @@ void run_session(const ServeOptions& options, MountedSet& set, const std::functi
   const SignalThread signal_thread(session, set);
   set.tell_changes_to(
       [&session](std::uint64_t file_id, Completion done) { session.forget_content(file_id, std::move(done)); });
-  const absl::Cleanup no_longer = [&set] { set.tell_changes_to(nullptr); };
+  set.tell_names_to(
+      [&session](const std::string& name, Completion done) { session.forget_name(name, std::move(done)); });
+  const absl::Cleanup no_longer = [&set] {
+    set.tell_changes_to(nullptr);
+    set.tell_names_to(nullptr);
+  };
   ready();
   session.run();
 }

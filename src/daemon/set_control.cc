@@ -65,6 +65,14 @@ nlohmann::json create(MountedSet& set, const nlohmann::json& request) {
           {"copies_of_a_write", set.copies_of_a_write()}};
 }
 
+nlohmann::json rename(MountedSet& set, const nlohmann::json& request) {
+  if (!request.contains("to")) throw std::runtime_error("'to' is missing");
+  const std::string to = request["to"];
+  set.rename(name_in(request), to);
+  for (const std::string& name : {name_in(request), to}) set.forget_name(name);
+  return {{"snapshot", snapshot_report(set, *named(set, to), set.filesystem())}};
+}
+
 /// null: no limit.
 std::uint64_t speed_in(const nlohmann::json& request) {
   if (request.at("bytes_per_second").is_null()) return MergeRequest::unlimited;
@@ -110,8 +118,10 @@ SetControl::SetControl(MountedSet& set) {
                   [&set](const nlohmann::json& request) { return create(set, request); });
   dispatcher_.add("remove", {"name"}, [&set](const nlohmann::json& request) {
     const bool leaving = set.remove(name_in(request)) == MountedSet::Removed::leaving;
+    if (!leaving) set.forget_name(name_in(request));
     return nlohmann::json{{"leaving", leaving}};
   });
+  dispatcher_.add("rename", {"name", "to"}, [&set](const nlohmann::json& request) { return rename(set, request); });
   dispatcher_.add("merge", {"name", "force", "keep", "defer", "dry_run", "bytes_per_second"},
                   [&set](const nlohmann::json& request) { return merge(set, request); });
   dispatcher_.add("cancel", {"name"}, [&set](const nlohmann::json& request) {

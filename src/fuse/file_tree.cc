@@ -107,8 +107,20 @@ Result<Node> FileTree::node(fuse_ino_t inode) {
     name = known->second.name;
   }
   auto image = tree_.snapshot(name);
-  if (!image || image->id() != inode) return stale();
-  return image_node(std::move(image));
+  if (image && image->id() == inode) return image_node(std::move(image));
+  return renamed_node(inode);
+}
+
+/// Of a file that is open, or is looked up, while it gets another name.
+Result<Node> FileTree::renamed_node(fuse_ino_t inode) {
+  for (const std::string& name : tree_.snapshot_names()) {
+    auto image = tree_.snapshot(name);
+    if (!image || image->id() != inode) continue;
+    MutexLock lock(mutex_);
+    if (const auto known = known_.find(inode); known != known_.end()) known->second.name = name;
+    return image_node(std::move(image));
+  }
+  return stale();
 }
 
 void FileTree::forget(fuse_ino_t inode, std::uint64_t lookups) {

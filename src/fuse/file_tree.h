@@ -55,7 +55,7 @@ class FileTree {
 
   /// ENOENT, or ENOTDIR; ESTALE when there is no such folder. An image found counts as looked up once more.
   Result<Node> find(fuse_ino_t folder, std::string_view name) EXCLUDES(mutex_);
-  /// ESTALE when the kernel knows an image that is gone, or has another name now: it looks the name up anew.
+  /// ESTALE when the kernel knows an image that is gone.
   Result<Node> node(fuse_ino_t inode) EXCLUDES(mutex_);
   /// The kernel has dropped `lookups` of the times that the inode was found.
   void forget(fuse_ino_t inode, std::uint64_t lookups) EXCLUDES(mutex_);
@@ -72,6 +72,7 @@ class FileTree {
   Result<Node> find_in_root(std::string_view name);
   Result<Node> find_in_dot_dmsnap(std::string_view name) const;
   Result<Node> find_snapshot(std::string_view name) EXCLUDES(mutex_);
+  Result<Node> renamed_node(fuse_ino_t inode) EXCLUDES(mutex_);
   Result<Node> fixed_node(fuse_ino_t inode) const;
 
   ExportedTree& tree_;

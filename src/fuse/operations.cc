@@ -33,11 +33,11 @@ struct Operations::Entry<method> {
   }
 };
 
-Operations::Operations(ExportedTree& tree, ControlHandler& control, bool open_to_others, std::string mountpoint)
+Operations::Operations(ExportedTree& tree, ControlHandler& control, bool open_to_others)
     : tree_(tree),
       control_(control),
-      mountpoint_(std::move(mountpoint)),
       owed_(std::make_shared<OwedAnswers>()),
+      sought_(std::make_shared<SoughtImages>()),
       files_(tree, open_to_others) {}
 
 fuse_lowlevel_ops Operations::table() {
@@ -54,6 +54,7 @@ fuse_lowlevel_ops Operations::table() {
   ops.flush = Entry<&Operations::flush>::call;
   ops.fsync = Entry<&Operations::fsync>::call;
   ops.fallocate = Entry<&Operations::fallocate>::call;
+  ops.copy_file_range = Entry<&Operations::copy_file_range>::call;
   ops.lseek = Entry<&Operations::lseek>::call;
   ops.release = Entry<&Operations::release>::call;
   ops.opendir = Entry<&Operations::opendir>::call;
@@ -88,15 +89,21 @@ void Operations::finish() {
   handles_.close_all();
 }
 
-void Operations::lookup(Reply reply, fuse_ino_t folder, const char* name) {
+Result<fuse_entry_param> Operations::entry_of(fuse_ino_t folder, const char* name) {
   const auto found = files_.find(folder, name);
-  if (!found) return std::move(reply).error(found.error());
+  if (!found) return failure(found.error());
   fuse_entry_param entry{};
   entry.ino = found->inode;
   entry.attr = files_.attributes(*found);
   entry.attr_timeout = timeout_of(*found);
   entry.entry_timeout = image_timeout_seconds;
-  std::move(reply).entry(entry);
+  return entry;
+}
+
+void Operations::lookup(Reply reply, fuse_ino_t folder, const char* name) {
+  const auto entry = entry_of(folder, name);
+  if (!entry) return std::move(reply).error(entry.error());
+  std::move(reply).entry(*entry);
 }
 
 void Operations::forget(Reply reply, fuse_ino_t inode, std::uint64_t lookups) {

@@ -43,6 +43,8 @@ class ViewFile final : public ExportedFile {
   /// The first and the last 4 KiB are always data, so that who copies what lies between holes touches both ends.
   Result<std::uint64_t> next_data(std::uint64_t offset) override;
   Result<std::uint64_t> next_hole(std::uint64_t offset) override;
+  Result<std::uint64_t> copy_from(ExportedFile& source, std::uint64_t from, std::uint64_t to,
+                                  std::uint64_t bytes) override;
   void flush(Completion done) override;
 
   std::error_code opened() override;

@@ -52,11 +52,12 @@ for path in "d/origin", "d/snapshots/snap":
     assert os.pread(fd, 10, size) == b"" and os.pread(fd, 600, size - 5) == os.pread(fd, 5, size - 5)
     os.close(fd)
 expect("EROFS", "writing to a read-only snapshot", lambda: opened("d/snapshots/fixed", W))
-for folder, made in ("d", "EPERM"), ("d/snapshots", "EOPNOTSUPP"), ("d/.dmsnap", "EPERM"):
+for folder in "d", "d/snapshots", "d/.dmsnap":
     x = folder + "/x"
-    expect(made, "making " + x, lambda: opened(x, W | C))
-    expect(made, "mknod " + x, lambda: os.mknod(x))
-    expect(made, "renaming a snapshot to " + x, lambda: os.rename("d/snapshots/snap", x))
+    if folder != "d/snapshots":
+        expect("EPERM", "making " + x, lambda: opened(x, W | C))
+        expect("EPERM", "mknod " + x, lambda: os.mknod(x))
+        expect("EPERM", "renaming a snapshot to " + x, lambda: os.rename("d/snapshots/snap", x))
     expect("EPERM", "renaming origin to " + x, lambda: os.rename("d/origin", x))
     expect("EPERM", "mkdir " + x, lambda: os.mkdir(x))
     expect("EPERM", "symlink " + x, lambda: os.symlink("origin", x))
@@ -64,7 +65,7 @@ for folder, made in ("d", "EPERM"), ("d/snapshots", "EOPNOTSUPP"), ("d/.dmsnap",
     expect("EXDEV", "renaming a file into " + x, lambda: os.rename("frozen.img", x))
     expect("ENOENT", "opening " + x, lambda: opened(x, os.O_RDONLY))
     expect("ENOENT", "removing " + x, lambda: os.unlink(x))
-expect("EOPNOTSUPP|EEXIST", "renaming onto a snapshot", lambda: os.rename("d/snapshots/snap", "d/snapshots/fixed"))
+expect("EEXIST", "renaming onto a snapshot", lambda: os.rename("d/snapshots/snap", "d/snapshots/fixed"))
 for path in "d/origin", "d/.dmsnap/control", "d/.dmsnap/status":
     expect("EPERM", "removing " + path, lambda: os.unlink(path))
 for path in "d/snapshots", "d/.dmsnap":
