@@ -17,6 +17,7 @@ const Command& create_command();
 const Command& list_command();
 const Command& status_command();
 const Command& remove_command();
+const Command& rename_command();
 const Command& wait_command();
 const Command& merge_command();
 const Command& check_command();
