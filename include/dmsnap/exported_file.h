@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #pragma once
 
+#include <sys/stat.h>
 #include <sys/statvfs.h>
 
 #include <cstdint>
@@ -17,6 +18,14 @@
 
 namespace dmsnap {
 
+/// Who owns a file, and who may do what with it: the nine bits of read, write, execute.
+struct Ownership {
+  uid_t user = 0;
+  gid_t group = 0;
+  mode_t mode = 0600;
+  bool operator==(const Ownership&) const = default;
+};
+
 /// One image that the mount shows. Offsets and sizes are bytes. Any method, from any thread, at once.
 /// Ranges lie inside the file: who calls has cut or refused what does not.
 class ExportedFile {
@@ -30,6 +39,9 @@ class ExportedFile {
   /// Bytes taken on disk: what st_blocks tells.
   virtual std::uint64_t allocated_bytes() const = 0;
   virtual std::timespec created() const = 0;
+  virtual Ownership owner() const = 0;
+  /// `chown`, `chmod`; durable on return. May block.
+  [[nodiscard]] virtual std::error_code own(const Ownership& by) = 0;
 
   /// Reads or writes here and now when that needs no waiting: no disk, no room in a buffer. Otherwise nothing has
   /// happened, and the caller asks again with the blocking form when it can afford to wait.

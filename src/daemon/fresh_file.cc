@@ -228,6 +228,20 @@ void FreshFile::flush(Completion done) {
   });
 }
 
+std::error_code FreshFile::own(const Ownership& by) {
+  std::vector<std::shared_ptr<ExportedFile>> all;
+  {
+    MutexLock lock(shown_mutex_);
+    for (const auto& each : {taken_, clone_}) {
+      if (each) all.push_back(each);
+    }
+  }
+  for (const auto& each : all) {
+    if (const auto error = each->own(by)) return error;
+  }
+  return {};
+}
+
 std::error_code FreshFile::opened() {
   MutexLock lock(shown_mutex_);
   if (taken_) {

@@ -60,6 +60,8 @@ class FreshFile final : public ExportedFile {
   bool writable() const override { return shown()->writable(); }
   std::uint64_t allocated_bytes() const override { return shown()->allocated_bytes(); }
   std::timespec created() const override { return shown()->created(); }
+  Ownership owner() const override { return shown()->owner(); }
+  std::error_code own(const Ownership& by) override EXCLUDES(shown_mutex_);
 
   std::optional<std::error_code> try_read(std::uint64_t offset, std::span<std::byte> to) override EXCLUDES(content_);
   std::optional<std::error_code> try_write(std::uint64_t offset, std::span<const std::byte> data) override

@@ -67,9 +67,8 @@ std::vector<std::pair<std::uint64_t, std::uint64_t>> FreshFile::left_out() {
 bool FreshFile::left_out_are_holes() {
   ReadLock lock(content_);
   const auto image = shown();
-  return std::ranges::all_of(left_out(), [&](const auto& range) {
-    return shows(*image, range.first, range.second - range.first, {});
-  });
+  return std::ranges::all_of(
+      left_out(), [&](const auto& range) { return shows(*image, range.first, range.second - range.first, {}); });
 }
 
 std::error_code FreshFile::end_of_making() {

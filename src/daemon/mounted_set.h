@@ -248,6 +248,9 @@ class MountedSet final : public ExportedTree {
   void note_change(const std::string& name, std::uint64_t id, SnapshotState state, const std::string& reason)
       EXCLUDES(forget_mutex_);
   std::error_code record_invalid(const std::string& name, const std::string& reason);
+  /// Of a snapshot, or (an empty name) of the origin.
+  Ownership recorded_owner(const std::string& name) const;
+  std::error_code record_owner(const std::string& name, const Ownership& by);
   void join(MountedSnapshot& snapshot);
   void show(std::shared_ptr<MountedSnapshot> snapshot);
   void remove_unopened(const std::string& name);

@@ -57,7 +57,9 @@ ViewFile::Options MountedSet::origin_file_options() const {
           .size_bytes = size_bytes(),
           .writable = !read_only(),
           .created = to_timespec(std::chrono::system_clock::now()),
-          .allocated_bytes = [this] { return origin_device_->allocated_bytes(); }};
+          .allocated_bytes = [this] { return origin_device_->allocated_bytes(); },
+          .owner = recorded_owner(""),
+          .record_owner = [this](const Ownership& by) { return record_owner("", by); }};
 }
 
 void MountedSet::open_all() {
@@ -219,7 +221,10 @@ std::shared_ptr<MountedSnapshot> MountedSet::build(const SnapshotRecord& record,
                         .size_bytes = record.sectors ? *record.sectors * sector_bytes : size_bytes(),
                         .writable = writable,
                         .created = to_timespec(record.created),
-                        .allocated_bytes = [cow = snapshot->cow.get()] { return cow->allocated_bytes(); }});
+                        .allocated_bytes = [cow = snapshot->cow.get()] { return cow->allocated_bytes(); },
+                        .owner = recorded_owner(record.name),
+                        .record_owner = [this, name = record.name, id](
+                                            const Ownership& by) { return record_owner(present_name(id, name), by); }});
   return snapshot;
 }
 

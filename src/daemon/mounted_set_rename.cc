@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// How the snapshots of a mounted set get other names.
+// How the snapshots of a mounted set get other names and owners.
 #include <fmt/format.h>
 
 #include <future>
@@ -51,6 +51,25 @@ std::error_code MountedSet::rename_snapshot(std::string_view name, std::string_v
   } catch (const std::exception& why) {
     log::warning("snapshots/{}: not renamed to {}: {}", name, to, why.what());
     return errc(std::errc::device_or_resource_busy);
+  }
+}
+
+Ownership MountedSet::recorded_owner(const std::string& name) const {
+  const OwnerRecord owner = set_.owner(name);
+  return {.user = owner.user, .group = owner.group, .mode = owner.mode};
+}
+
+std::error_code MountedSet::record_owner(const std::string& name, const Ownership& by) {
+  if (options_.read_only || set_.folder_fd() < 0) return errc(std::errc::read_only_file_system);
+  try {
+    set_.set_owner(name, {.user = by.user, .group = by.group, .mode = by.mode});
+    return {};
+  } catch (const std::system_error& why) {
+    log::error("owner or mode of '{}' could not be recorded: {}", name.empty() ? "origin" : name, why.what());
+    return why.code();
+  } catch (const std::exception& why) {
+    log::error("owner or mode of '{}' could not be recorded: {}", name.empty() ? "origin" : name, why.what());
+    return errc(std::errc::read_only_file_system);
   }
 }
 

@@ -149,7 +149,9 @@ struct stat FileTree::attributes(const Node& node) const {
     case Node::Kind::control: s.st_mode = S_IFREG | 0600; break;
     case Node::Kind::text: s.st_mode = S_IFREG | 0400; break;
     case Node::Kind::image:
-      s.st_mode = S_IFREG | (node.image->writable() ? 0600 : 0400);
+      s.st_uid = node.image->owner().user;
+      s.st_gid = node.image->owner().group;
+      s.st_mode = S_IFREG | (node.image->owner().mode & (node.image->writable() ? 0777U : 0555U));
       s.st_size = static_cast<off_t>(node.image->size());
       s.st_blocks = static_cast<blkcnt_t>((node.image->allocated_bytes() + 511) / 512);
       s.st_mtim = s.st_ctim = s.st_atim = node.image->created();

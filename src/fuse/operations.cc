@@ -123,8 +123,18 @@ void Operations::setattr(Reply reply, fuse_ino_t inode, struct stat* wanted, int
   const struct stat present = files_.attributes(*node);
   const bool owner_or_mode = (which & (FUSE_SET_ATTR_MODE | FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID)) != 0;
   const bool other_size = (which & FUSE_SET_ATTR_SIZE) != 0 && wanted->st_size != present.st_size;
-  if (owner_or_mode || other_size) return std::move(reply).error(std::errc::operation_not_permitted);
-  std::move(reply).attributes(present, timeout_of(*node));
+  if (other_size || (owner_or_mode && !node->image)) {
+    return std::move(reply).error(std::errc::operation_not_permitted);
+  }
+  if (!owner_or_mode) return std::move(reply).attributes(present, timeout_of(*node));
+  Ownership owner = node->image->owner();
+  if ((which & FUSE_SET_ATTR_UID) != 0) owner.user = wanted->st_uid;
+  if ((which & FUSE_SET_ATTR_GID) != 0) owner.group = wanted->st_gid;
+  if ((which & FUSE_SET_ATTR_MODE) != 0) owner.mode = wanted->st_mode & 0777U;
+  do_what_may_wait([this, reply = std::move(reply), node = *node, owner]() mutable {
+    if (const auto why = node.image->own(owner)) return std::move(reply).error(why);
+    std::move(reply).attributes(files_.attributes(node), timeout_of(node));
+  });
 }
 
 void Operations::statfs(Reply reply, fuse_ino_t /*inode*/) {

@@ -18,10 +18,28 @@ namespace dmsnap {
 
 namespace {
 
+std::optional<OwnerRecord> decode_owner(const Members& members, const std::string& file) {
+  if (!members.find("owner")) return std::nullopt;
+  const Members owner(members.get("owner"), "owner.", file);
+  owner.only({"user", "group", "mode"});
+  constexpr auto most = std::numeric_limits<std::uint32_t>::max();
+  const std::string mode = owner.text("mode");
+  if (mode.size() != 4 || mode[0] != '0' || mode.find_first_not_of("01234567") != std::string::npos) {
+    owner.bad("mode", "is no mode like \"0640\"");
+  }
+  return OwnerRecord{.user = static_cast<std::uint32_t>(owner.number("user", most)),
+                     .group = static_cast<std::uint32_t>(owner.number("group", most)),
+                     .mode = static_cast<std::uint32_t>(std::stoul(mode, nullptr, 8))};
+}
+
+Json encode_owner(const OwnerRecord& owner) {
+  return {{"user", owner.user}, {"group", owner.group}, {"mode", fmt::format("{:04o}", owner.mode)}};
+}
+
 SnapshotRecord decode_snapshot(const Json& json, std::size_t index, const std::string& file) {
   const Members members(json, fmt::format("snapshots[{}].", index), file);
   members.only({"name", "type", "chunk_sectors", "cow_sectors", "created", "read_only", "path", "sectors", "base",
-                "leaving", "deferred", "merging", "not_frozen", "invalid", "cow_from"});
+                "leaving", "deferred", "merging", "not_frozen", "invalid", "owner", "cow_from"});
   SnapshotRecord record;
   record.name = members.text("name");
   if (const auto problem = name_problem(record.name)) members.bad("name", *problem);
@@ -43,6 +61,7 @@ SnapshotRecord decode_snapshot(const Json& json, std::size_t index, const std::s
   if (members.find("merging")) record.merging = members.flag("merging");
   if (members.find("not_frozen")) record.not_frozen = members.text("not_frozen");
   if (members.find("invalid")) record.invalid = members.text("invalid");
+  record.owner = decode_owner(members, file);
   if (members.find("cow_from")) {
     record.cow_from = members.text("cow_from");
     if (record.cow_from.find('/') != std::string::npos || !record.cow_from.ends_with(".cow") || record.attached()) {
@@ -74,6 +93,7 @@ Json encode_snapshot(const SnapshotRecord& record) {
   if (record.merging) json["merging"] = true;
   if (!record.not_frozen.empty()) json["not_frozen"] = record.not_frozen;
   if (record.invalid) json["invalid"] = *record.invalid;
+  if (record.owner) json["owner"] = encode_owner(*record.owner);
   if (!record.cow_from.empty()) json["cow_from"] = record.cow_from;
   return json;
 }
@@ -206,6 +226,7 @@ std::string encode_set_record(const SetRecord& record) {
     json["closed"] = Json{{"mtime", to_iso(record.seal->mtime)}, {"fingerprint", record.seal->fingerprint}};
   }
   if (record.layout != Layout::independent) json["layout"] = layout_name(record.layout);
+  if (record.owner) json["owner"] = encode_owner(*record.owner);
   json["snapshots"] = Json::array();
   for (const auto& snapshot : record.snapshots) json["snapshots"].push_back(encode_snapshot(snapshot));
   return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
@@ -215,7 +236,7 @@ SetRecord decode_set_record(std::string_view text, const std::string& file) {
   const Json json = parse(text, file);
   const Members members(json, "", file);
   check_format(members, file);
-  members.only({"format", "origin", "state", "closed", "layout", "snapshots"});
+  members.only({"format", "origin", "state", "closed", "layout", "owner", "snapshots"});
   const Members origin(members.get("origin"), "origin.", file);
   origin.only({"path", "size_bytes", "device", "inode"});
   SetRecord record;
@@ -225,6 +246,7 @@ SetRecord decode_set_record(std::string_view text, const std::string& file) {
   record.inode = origin.number("inode");
   record.seal = decode_state(members, file);
   record.layout = decode_layout(members);
+  record.owner = decode_owner(members, file);
   const Json& list = members.get("snapshots");
   if (!list.is_array()) members.bad("snapshots", "should be a list");
   std::set<std::string> names;

@@ -11,6 +11,14 @@
 
 namespace dmsnap {
 
+/// Of a file that the mount shows, as chown and chmod say.
+struct OwnerRecord {
+  std::uint32_t user = 0;
+  std::uint32_t group = 0;
+  std::uint32_t mode = 0;  ///< nine bits
+  bool operator==(const OwnerRecord&) const = default;
+};
+
 /// One snapshot of a set.
 struct SnapshotRecord {
   std::string name = {};
@@ -27,6 +35,7 @@ struct SnapshotRecord {
   bool merging = false;         ///< the origin is rolled back to it: it shows it, and gets its content
   std::string not_frozen = {};  ///< which filesystems that it holds were not frozen when it was taken, and why
   std::optional<std::string> invalid = {};  ///< why the snapshot is invalid whatever its header says
+  std::optional<OwnerRecord> owner = {};    ///< nothing: as the origin's file
   /// A file of the folder that becomes NAME.cow, and takes the place of what has that name; when it is not there it has
   /// done so. Empty but for a moment.
   std::string cow_from = {};
@@ -61,6 +70,7 @@ struct SetRecord {
   std::uint64_t inode = 0;
   std::optional<OriginSeal> seal;  ///< the state is "closed" with it, "open" without
   Layout layout = Layout::independent;
+  std::optional<OwnerRecord> owner = {};  ///< of what the mount shows as origin; nothing: as its file
   std::vector<SnapshotRecord> snapshots;
 
   const SnapshotRecord* find(std::string_view name) const;

@@ -156,6 +156,11 @@ class SnapshotSet {
   /// On return it is durable that filesystems in the snapshot were not frozen, and why.
   void set_not_frozen(const std::string& name, const std::string& why) EXCLUDES(mutex_);
 
+  /// Of what the mount shows as a snapshot, or (an empty name) as the origin: as recorded, else as the origin's file.
+  OwnerRecord owner(const std::string& name) const EXCLUDES(mutex_);
+  /// On return it is durable.
+  void set_owner(const std::string& name, const OwnerRecord& owner) EXCLUDES(mutex_);
+
   Layout layout() const EXCLUDES(mutex_);
   /// How new snapshots are laid out from now on; durable.
   void set_layout(Layout layout) EXCLUDES(mutex_);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // How a name of a set gets another COW file, and a COW file another name.
 #include <fmt/format.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -62,6 +63,26 @@ void SnapshotSet::rename(const std::string& name, const std::string& to) {
   if (in_folder) renamed.cow_from = cow_file(name);
   replace(std::move(next), RecordFile::Reserve::use);
   move_files_or_warn();
+}
+
+OwnerRecord SnapshotSet::owner(const std::string& name) const {
+  MutexLock lock(mutex_);
+  const SnapshotRecord* const record = record_.find(name);
+  const auto& recorded = record != nullptr ? record->owner : record_.owner;
+  if (recorded && (record != nullptr || name.empty())) return *recorded;
+  struct stat status {};
+  if (::fstat(origin_.fd(), &status) != 0) throw_errno(origin_.path());
+  return {.user = status.st_uid, .group = status.st_gid, .mode = status.st_mode & 0777U};
+}
+
+void SnapshotSet::set_owner(const std::string& name, const OwnerRecord& owner) {
+  check_compared();
+  MutexLock lock(mutex_);
+  SetRecord next = record_;
+  if (!name.empty()) static_cast<void>(listed(name));
+  (name.empty() ? next.owner : next.find(name)->owner) = owner;
+  if (next == record_) return;
+  replace(std::move(next), RecordFile::Reserve::use);
 }
 
 void SnapshotSet::move_files() {

@@ -26,7 +26,20 @@ Extent sectors_around(std::uint64_t offset, std::size_t size) {
 }  // namespace
 
 ViewFile::ViewFile(View& view, Flusher& flusher, Options options)
-    : view_(view), flusher_(flusher), options_(std::move(options)) {}
+    : view_(view), flusher_(flusher), options_(std::move(options)), owner_(options_.owner) {}
+
+Ownership ViewFile::owner() const {
+  MutexLock lock(owner_mutex_);
+  return owner_;
+}
+
+std::error_code ViewFile::own(const Ownership& by) {
+  if (!options_.record_owner) return errc(std::errc::operation_not_permitted);
+  if (const auto error = options_.record_owner(by)) return error;
+  MutexLock lock(owner_mutex_);
+  owner_ = by;
+  return {};
+}
 
 Outcome ViewFile::read(std::uint64_t offset, std::span<std::byte> to, Wait wait) {
   if (aligned(offset, to.size())) return view_.read(Sector(offset / sector_bytes), to, wait);

@@ -20,6 +20,8 @@ class ViewFile final : public ExportedFile {
     bool writable = true;
     std::timespec created{};
     std::function<std::uint64_t()> allocated_bytes{};
+    Ownership owner{};
+    std::function<std::error_code(const Ownership&)> record_owner{};  ///< durably
   };
 
   /// The view outlives it.
@@ -30,6 +32,9 @@ class ViewFile final : public ExportedFile {
   bool writable() const override { return options_.writable; }
   std::uint64_t allocated_bytes() const override { return options_.allocated_bytes(); }
   std::timespec created() const override { return options_.created; }
+
+  Ownership owner() const override EXCLUDES(owner_mutex_);
+  std::error_code own(const Ownership& by) override EXCLUDES(owner_mutex_);
 
   Outcome try_read(std::uint64_t offset, std::span<std::byte> to) override { return read(offset, to, Wait::no); }
   Outcome try_write(std::uint64_t offset, std::span<const std::byte> data) override {
@@ -69,6 +74,9 @@ class ViewFile final : public ExportedFile {
 
   /// Two writes to different bytes of one sector must not undo each other.
   Mutex unaligned_;
+
+  mutable Mutex owner_mutex_;
+  Ownership owner_ GUARDED_BY(owner_mutex_);
 
   mutable Mutex handles_mutex_;
   std::uint64_t handles_ GUARDED_BY(handles_mutex_) = 0;

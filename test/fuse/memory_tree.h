@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #pragma once
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <atomic>
 #include <cstring>
@@ -75,6 +77,14 @@ class MemoryFile final : public ExportedFile {
   std::uint64_t size() const override { return bytes_.size(); }
   bool writable() const override { return writable_; }
   std::uint64_t allocated_bytes() const override { return 4096; }
+  Ownership owner() const override { return {.user = user, .group = group, .mode = mode}; }
+  std::error_code own(const Ownership& by) override {
+    if (const auto why = take_failure()) return why;
+    user = by.user;
+    group = by.group;
+    mode = by.mode;
+    return {};
+  }
   std::timespec created() const override { return {.tv_sec = 1'000'000'000, .tv_nsec = 5}; }
 
   std::optional<std::error_code> try_read(std::uint64_t offset, std::span<std::byte> to) override {
@@ -158,6 +168,9 @@ class MemoryFile final : public ExportedFile {
   std::atomic<bool> declines = false;
   std::atomic<unsigned> flushes = 0;
   std::atomic<int> handles = 0;
+  std::atomic<uid_t> user = ::getuid();
+  std::atomic<gid_t> group = ::getgid();
+  std::atomic<mode_t> mode = 0600;
   std::atomic<int> maker_closings = 0;
   std::atomic<bool> as_empty = false;
   /// What maker_copies() was told of, of the last time.
