@@ -69,6 +69,7 @@ class Create final : public Command {
         ("freeze", po::value<std::string>()->default_value("auto"),
          "filesystems that are mounted from there: auto: freeze those that can be; require: no snapshot unless all "
          "were frozen; no: the snapshot is what a power cut would leave")  //
+        ("hold", "it cannot be removed or merged before it is released")   //
         ("read-only", "nobody can write to the snapshot")                  //
         ("json", "print what was made as JSON");
   }
@@ -85,6 +86,7 @@ class Create final : public Command {
     if (values.count("layout")) {
       request["layout"] = layout_name(layout_argument(values["layout"].as<std::string>()));
     }
+    if (values.count("hold")) request["hold"] = true;
     if (values.count("of")) request["of"] = values["of"].as<std::string>();
     request["freeze"] = freeze_argument(values["freeze"].as<std::string>());
     sync_mappings(mountpoint, request.value("of", "origin"));

@@ -10,13 +10,19 @@ namespace dmsnap::cli {
 
 namespace {
 
+std::string held_words(const nlohmann::json& snapshot) {
+  if (snapshot["held"].is_null()) return "";
+  const std::string why = snapshot["held"];
+  return "  held" + (why.empty() ? why : ": " + why);
+}
+
 void print_row(std::ostream& out, const nlohmann::json& snapshot) {
   const std::uint64_t chunk = snapshot["chunk_bytes"];
-  out << fmt::format("{:<24} {:<4} {:>8} {:>9} {:>6} {:<10} {}\n", snapshot["name"].get<std::string>(),
+  out << fmt::format("{:<24} {:<4} {:>8} {:>9} {:>6} {:<10} {}{}\n", snapshot["name"].get<std::string>(),
                      snapshot["type"].get<std::string>(), human_size(chunk),
                      snapshot.contains("data_bytes") ? human_size(snapshot["data_bytes"]) : "-",
                      fmt::format("{:.1f}%", snapshot.value("full_percent", 0.0)), snapshot["state"].get<std::string>(),
-                     snapshot["created"].get<std::string>());
+                     snapshot["created"].get<std::string>(), held_words(snapshot));
 }
 
 class List final : public Command {

@@ -18,6 +18,8 @@ const Command& list_command();
 const Command& status_command();
 const Command& remove_command();
 const Command& rename_command();
+const Command& hold_command();
+const Command& release_command();
 const Command& wait_command();
 const Command& merge_command();
 const Command& check_command();

@@ -37,6 +37,7 @@ struct CreateRequest {
   std::string of = {};                ///< the snapshot that it is one of; empty: the origin
   std::optional<Layout> layout = {};  ///< of the set from now on; nothing: as it is
   FreezeMode freeze = FreezeMode::automatic;
+  bool hold = false;   ///< from the beginning
   bool fresh = false;  ///< made by a file operation: see FreshFile; it is put under no other one before it is settled
   bool as_empty = false;  ///< and its maker takes it for an empty file
 };
@@ -121,6 +122,12 @@ class MountedSet final : public ExportedTree {
   Removed remove(std::string_view name) EXCLUDES(changes_);
   /// Gives a snapshot another name, durably. Who has it open goes on using it. Throws std::runtime_error.
   void rename(const std::string& name, const std::string& to) EXCLUDES(changes_);
+  /// It is neither removed, nor merged, nor given up for want of room for a merge's sake, until it is released;
+  /// durable. A reason replaces the one before. Throws std::runtime_error.
+  void hold(const std::string& name, const std::string& reason) EXCLUDES(changes_);
+  void release(const std::string& name) EXCLUDES(changes_);
+  /// Why, may be empty; nothing: it is not held.
+  std::optional<std::string> held(const std::string& name) const;
   bool leaving(std::string_view name) const { return departures_.contains(name); }
   /// Why one that is leaving cannot go yet; empty when nothing is in its way.
   std::string leaving_problem(std::string_view name) const { return departures_.problem(name); }
@@ -253,6 +260,9 @@ class MountedSet final : public ExportedTree {
   std::error_code record_owner(const std::string& name, const Ownership& by);
   void join(MountedSnapshot& snapshot);
   void show(std::shared_ptr<MountedSnapshot> snapshot);
+  /// Empty when it is not held.
+  std::string hold_refusal(const std::string& name) const;
+  void check_can_be_held(const std::string& name) const;
   void remove_unopened(const std::string& name);
   void begin_to_leave(MountedSnapshot& snapshot) REQUIRES(changes_);
   /// Made, with room for all of it, when it is not there. Throws std::runtime_error without room.

@@ -113,6 +113,7 @@ FreezeReport MountedSet::take_snapshot(const CreateRequest& request) {
                         .read_only = request.read_only};
   const std::shared_ptr<View> base = base_view(request);
   record.base = request.of;
+  if (request.hold) record.held.emplace();
   if (base->sectors() < origin_.sectors()) record.sectors = base->sectors();
   auto snapshot = build(record, base, std::make_unique<FileDevice>(duplicate(pending.fd())), "", next_id_++);
   record.type = snapshot->store->type_name();
@@ -148,10 +149,12 @@ FreezeReport MountedSet::create(const CreateRequest& request) try {
     MutexLock one_at_a_time(changes_);
     if (read_only()) throw std::runtime_error("the mount is read-only: " + read_only_reason());
     check_sizes(request, size_bytes());
+    if (request.hold && request.type == "N") throw std::runtime_error("a transient snapshot (type N) cannot be held");
     report = take_snapshot(request);
     if (!report.not_frozen.empty()) set_.set_not_frozen(request.name, report.why_not());
   }
   if (request.freeze == FreezeMode::require && !report.not_frozen.empty()) {
+    if (request.hold) release(request.name);
     remove(request.name);
     throw not_frozen(report);
   }

@@ -151,7 +151,10 @@ void MountedSet::keep_clone(const MountedSnapshot& taken, Clone clone) {
     throw std::runtime_error("it is invalid: " + snapshot.view->reason());
   // What it was taken of may be gone since.
   snapshot.record.base = name_of(*snapshot.view->base());
-  if (const auto listed = set_.find(taken.record.name)) snapshot.record.owner = listed->owner;
+  if (const auto listed = set_.find(taken.record.name)) {
+    snapshot.record.owner = listed->owner;
+    snapshot.record.held = listed->held;
+  }
   set_.commit_replace(std::move(clone.store), snapshot.record);
   {
     MutexLock lock(mutex_);

@@ -20,6 +20,7 @@ constexpr std::chrono::milliseconds while_busy(200);
 MountedSet::Removed MountedSet::remove(std::string_view name) {
   MutexLock one_at_a_time(changes_);
   if (options_.read_only) throw std::runtime_error("the mount is read-only");
+  if (const auto why = hold_refusal(std::string(name)); !why.empty()) throw std::runtime_error(why);
   const auto snapshot = find(name);
   if (!snapshot) {
     remove_unopened(std::string(name));

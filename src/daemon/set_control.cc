@@ -59,6 +59,7 @@ nlohmann::json create(MountedSet& set, const nlohmann::json& request) {
   if (request.contains("of")) wanted.of = request["of"];
   if (request.contains("layout")) wanted.layout = layout_in(request);
   if (request.contains("freeze")) wanted.freeze = freeze_in(request);
+  if (request.contains("hold")) wanted.hold = request["hold"];
   const FreezeReport report = set.create(wanted);
   return {{"snapshot", snapshot_report(set, *named(set, wanted.name), set.filesystem())},
           {"freeze", freeze_report(report)},
@@ -114,7 +115,8 @@ nlohmann::json diff(MountedSet& set, const nlohmann::json& request) {
 }  // namespace
 
 SetControl::SetControl(MountedSet& set) {
-  dispatcher_.add("create", {"name", "type", "chunk_sectors", "cow_bytes", "read_only", "of", "layout", "freeze"},
+  dispatcher_.add("create",
+                  {"name", "type", "chunk_sectors", "cow_bytes", "read_only", "of", "layout", "freeze", "hold"},
                   [&set](const nlohmann::json& request) { return create(set, request); });
   dispatcher_.add("remove", {"name"}, [&set](const nlohmann::json& request) {
     const bool leaving = set.remove(name_in(request)) == MountedSet::Removed::leaving;
@@ -122,6 +124,14 @@ SetControl::SetControl(MountedSet& set) {
     return nlohmann::json{{"leaving", leaving}};
   });
   dispatcher_.add("rename", {"name", "to"}, [&set](const nlohmann::json& request) { return rename(set, request); });
+  dispatcher_.add("hold", {"name", "reason"}, [&set](const nlohmann::json& request) {
+    set.hold(name_in(request), request.value("reason", ""));
+    return nlohmann::json::object();
+  });
+  dispatcher_.add("release", {"name"}, [&set](const nlohmann::json& request) {
+    set.release(name_in(request));
+    return nlohmann::json::object();
+  });
   dispatcher_.add("merge", {"name", "force", "keep", "defer", "dry_run", "bytes_per_second"},
                   [&set](const nlohmann::json& request) { return merge(set, request); });
   dispatcher_.add("cancel", {"name"}, [&set](const nlohmann::json& request) {

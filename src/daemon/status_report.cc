@@ -64,6 +64,12 @@ Names names_of_views(const MountedSet& set) {
   return names;
 }
 
+/// Why it is held; null when it is not.
+nlohmann::json held_report(const MountedSet& set, const std::string& name) {
+  const auto why = set.held(name);
+  return why ? nlohmann::json(*why) : nlohmann::json();
+}
+
 nlohmann::json report_of(const MountedSet& set, const MountedSnapshot& snapshot, const std::string& filesystem,
                          const Names& names) {
   const StoreUsage usage = snapshot.store->usage();
@@ -77,6 +83,7 @@ nlohmann::json report_of(const MountedSet& set, const MountedSnapshot& snapshot,
       {"state", state_word(set, snapshot)},
       {"reason", reason_of(set, snapshot)},
       {"deferred", set.deferred(snapshot.record.name)},
+      {"held", held_report(set, snapshot.record.name)},
       {"base", base == names.end() ? nlohmann::json() : nlohmann::json(base->second)},
       {"chunk_bytes", snapshot.store->geometry().chunk_bytes()},
       {"created", to_iso(snapshot.record.created)},
@@ -136,6 +143,7 @@ nlohmann::json status_report(const MountedSet& set) {
                          {"base", record.base.empty() ? nlohmann::json() : nlohmann::json(record.base)},
                          {"chunk_bytes", record.chunk_sectors * sector_bytes},
                          {"created", to_iso(record.created)},
+                         {"held", held_report(set, record.name)},
                          {"read_only", record.read_only}});
   }
   return {
@@ -169,6 +177,9 @@ std::string text_of(const MountedSet& set, const MountedSnapshot& snapshot, cons
                                  human_size(snapshot.store->geometry().chunk_bytes()), snapshot.store->type_name());
   if (const auto base = names.find(snapshot.view->base()); base != names.end()) {
     text += fmt::format("    falls through to {}\n", base->second);
+  }
+  if (const auto why = set.held(snapshot.record.name)) {
+    text += fmt::format("    held{}{}\n", why->empty() ? "" : ": ", *why);
   }
   if (!snapshot.record.not_frozen.empty()) text += "    not frozen: " + snapshot.record.not_frozen + "\n";
   if (const std::string reason = reason_of(set, snapshot); !reason.empty()) text += "    " + reason + "\n";

@@ -39,7 +39,7 @@ Json encode_owner(const OwnerRecord& owner) {
 SnapshotRecord decode_snapshot(const Json& json, std::size_t index, const std::string& file) {
   const Members members(json, fmt::format("snapshots[{}].", index), file);
   members.only({"name", "type", "chunk_sectors", "cow_sectors", "created", "read_only", "path", "sectors", "base",
-                "leaving", "deferred", "merging", "not_frozen", "invalid", "owner", "cow_from"});
+                "leaving", "deferred", "merging", "not_frozen", "invalid", "owner", "held", "cow_from"});
   SnapshotRecord record;
   record.name = members.text("name");
   if (const auto problem = name_problem(record.name)) members.bad("name", *problem);
@@ -62,6 +62,7 @@ SnapshotRecord decode_snapshot(const Json& json, std::size_t index, const std::s
   if (members.find("not_frozen")) record.not_frozen = members.text("not_frozen");
   if (members.find("invalid")) record.invalid = members.text("invalid");
   record.owner = decode_owner(members, file);
+  if (members.find("held")) record.held = members.text("held");
   if (members.find("cow_from")) {
     record.cow_from = members.text("cow_from");
     if (record.cow_from.find('/') != std::string::npos || !record.cow_from.ends_with(".cow") || record.attached()) {
@@ -94,6 +95,7 @@ Json encode_snapshot(const SnapshotRecord& record) {
   if (!record.not_frozen.empty()) json["not_frozen"] = record.not_frozen;
   if (record.invalid) json["invalid"] = *record.invalid;
   if (record.owner) json["owner"] = encode_owner(*record.owner);
+  if (record.held) json["held"] = *record.held;
   if (!record.cow_from.empty()) json["cow_from"] = record.cow_from;
   return json;
 }

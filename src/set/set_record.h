@@ -36,6 +36,7 @@ struct SnapshotRecord {
   std::string not_frozen = {};  ///< which filesystems that it holds were not frozen when it was taken, and why
   std::optional<std::string> invalid = {};  ///< why the snapshot is invalid whatever its header says
   std::optional<OwnerRecord> owner = {};    ///< nothing: as the origin's file
+  std::optional<std::string> held = {};     ///< it stays: neither removed nor merged nor given up; why, may be empty
   /// A file of the folder that becomes NAME.cow, and takes the place of what has that name; when it is not there it has
   /// done so. Empty but for a moment.
   std::string cow_from = {};

@@ -194,7 +194,10 @@ void SnapshotSet::remove(const std::string& name, Dependants dependants) {
   check_changeable();
   MutexLock lock(mutex_);
   const bool in_folder = !listed(name).attached();
-  if (dependants == Dependants::lose_it) check_needed_by_nobody(name);
+  if (dependants == Dependants::lose_it) {
+    check_not_held(name);
+    check_needed_by_nobody(name);
+  }
   SetRecord next = record_;
   next.erase(name);
   if (in_folder) {

@@ -136,7 +136,7 @@ class SnapshotSet {
   /// Forgets a snapshot and removes its COW file; one that is attached in place is left untouched. Works on a full
   /// disk. What falls through to it falls through to its base: with `lose_it` it is refused while valid snapshots would
   /// lose what they see of it, or the origin is being rolled back to it and its COW is there; they have all of that
-  /// with `have_theirs`.
+  /// with `have_theirs`. One that is held is refused with `lose_it`, too.
   enum class Dependants { lose_it, have_theirs };
   void remove(const std::string& name, Dependants dependants = Dependants::lose_it) EXCLUDES(mutex_);
   /// On return it is durable that the snapshot is to be removed as soon as its dependants have what they need of it.
@@ -160,6 +160,9 @@ class SnapshotSet {
   OwnerRecord owner(const std::string& name) const EXCLUDES(mutex_);
   /// On return it is durable.
   void set_owner(const std::string& name, const OwnerRecord& owner) EXCLUDES(mutex_);
+
+  /// On return it is durable that the snapshot is held, for a reason that may be empty, or (nothing) that it is not.
+  void set_hold(const std::string& name, const std::optional<std::string>& reason) EXCLUDES(mutex_);
 
   Layout layout() const EXCLUDES(mutex_);
   /// How new snapshots are laid out from now on; durable.
@@ -190,6 +193,7 @@ class SnapshotSet {
   void check_free(const std::string& name) const REQUIRES(mutex_);
   void check_no_file(const std::string& name) const REQUIRES(mutex_);
   const SnapshotRecord& listed(const std::string& name) const REQUIRES(mutex_);
+  void check_not_held(const std::string& name) const REQUIRES(mutex_);
   /// For remove().
   void check_needed_by_nobody(const std::string& name) const REQUIRES(mutex_);
   void check_attachable(const std::string& name, const std::string& path, int fd) const REQUIRES(mutex_);

@@ -85,6 +85,22 @@ void SnapshotSet::set_owner(const std::string& name, const OwnerRecord& owner) {
   replace(std::move(next), RecordFile::Reserve::use);
 }
 
+void SnapshotSet::set_hold(const std::string& name, const std::optional<std::string>& reason) {
+  check_changeable();
+  MutexLock lock(mutex_);
+  if (listed(name).held == reason) return;
+  SetRecord next = record_;
+  next.find(name)->held = reason;
+  replace(std::move(next), RecordFile::Reserve::use);
+}
+
+void SnapshotSet::check_not_held(const std::string& name) const {
+  const auto& held = listed(name).held;
+  if (!held) return;
+  throw SetError(
+      fmt::format("{} is held{}{}; release it first (dmsnap release)", name, held->empty() ? "" : ": ", *held));
+}
+
 void SnapshotSet::move_files() {
   SetRecord next = record_;
   for (SnapshotRecord& each : next.snapshots) {

@@ -178,6 +178,14 @@ TEST(SetRecord, owners_go_there_and_back) {
   EXPECT_PRED2(says, with("/owner", Json{{"user", 1ULL << 32}, {"group", 0}, {"mode", "0640"}}), "is too large");
 }
 
+TEST(SetRecord, a_hold_goes_there_and_back_with_or_without_a_reason) {
+  SetRecord record = full_record();
+  EXPECT_EQ(encode_set_record(record).find("held"), std::string::npos) << "older versions read what has none";
+  record.snapshots[0].held = "";
+  record.snapshots[1].held = "the audit";
+  EXPECT_EQ(decode_set_record(encode_set_record(record), "/x/set.json"), record);
+}
+
 TEST(SetRecord, that_a_filesystem_was_not_frozen_goes_there_and_back) {
   SetRecord record = full_record();
   EXPECT_EQ(encode_set_record(record).find("not_frozen"), std::string::npos) << "older versions read what has none";
