@@ -106,6 +106,7 @@ class FreshFile final : public ExportedFile {
   /// What was neither copied nor written: beginning and end of each.
   std::vector<std::pair<std::uint64_t, std::uint64_t>> left_out() EXCLUDES(parts_mutex_);
   bool left_out_are_holes() EXCLUDES(content_);
+  bool shows_clone(std::uint64_t offset, std::uint64_t bytes, std::span<const std::byte> data) EXCLUDES(content_);
   void about_to_write() REQUIRES_SHARED(content_);
   void note(std::uint64_t at, std::uint64_t bytes) EXCLUDES(parts_mutex_);
 

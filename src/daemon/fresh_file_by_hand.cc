@@ -45,11 +45,18 @@ std::optional<std::error_code> FreshFile::maker_copies(ExportedFile& source, std
   }
   {
     ReadLock lock(content_);
-    if (source_ != source.id() || !shows(*shown(), offset, bytes, data)) return std::nullopt;
+    if (source_ != source.id()) return std::nullopt;
   }
+  // The source may have changed since the clone was made; what it shows by now is no less a copy of it.
+  if (!shows_clone(offset, bytes, data) && !shows(source, offset, bytes, data)) return std::nullopt;
   note(offset, bytes);
   if (offset + bytes < size_ || !left_out_are_holes()) return std::error_code();
   return keep_clone();
+}
+
+bool FreshFile::shows_clone(std::uint64_t offset, std::uint64_t bytes, std::span<const std::byte> data) {
+  ReadLock lock(content_);
+  return shows(*shown(), offset, bytes, data);
 }
 
 std::vector<std::pair<std::uint64_t, std::uint64_t>> FreshFile::left_out() {

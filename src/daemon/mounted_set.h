@@ -201,7 +201,7 @@ class MountedSet final : public ExportedTree {
   void log_holders() const;
 
  private:
-  ViewFile::Options origin_file_options() const;
+  ViewFile::Options origin_file_options();
   std::shared_ptr<MountedSnapshot> find(std::string_view name) const;
   void open_all();
   void leave_out(const SnapshotRecord& record, const std::string& why);

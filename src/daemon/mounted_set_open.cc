@@ -52,7 +52,7 @@ std::shared_ptr<MountedSnapshot> opened(const std::string& name, const std::stri
 
 }  // namespace
 
-ViewFile::Options MountedSet::origin_file_options() const {
+ViewFile::Options MountedSet::origin_file_options() {
   return {.id = 16,
           .size_bytes = size_bytes(),
           .writable = !read_only(),

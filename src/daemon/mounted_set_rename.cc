@@ -40,7 +40,11 @@ std::error_code MountedSet::rename_snapshot(std::string_view name, std::string_v
   const std::string wanted(to);
   try {
     if (!find(name)) return errc(std::errc::no_such_file_or_directory);
-    if (name_problem(to) || to == "origin") return errc(std::errc::invalid_argument);
+    // For EINVAL mv says that a file cannot be moved into itself.
+    if (const auto problem = to == "origin" ? "is what a mount calls the image itself" : name_problem(to)) {
+      log::warning("snapshots/{}: not renamed to {}: that name {}", name, to, *problem);
+      return errc(std::errc::operation_not_permitted);
+    }
     if (set_.find(wanted)) return errc(std::errc::file_exists);
     if (read_only()) return errc(std::errc::read_only_file_system);
     rename(from, wanted);

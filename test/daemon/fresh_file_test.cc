@@ -106,6 +106,15 @@ TEST_F(Fresh, who_leaves_out_data_of_the_source_copies_parts_and_means_zeros_els
   EXPECT_EQ(taken->content(0, size), parts({{100, 's'}, {800, '\0'}, {100, 's'}}));
 }
 
+TEST_F(Fresh, a_source_that_has_changed_since_the_clone_was_made_is_copied_as_it_was_then) {
+  EXPECT_EQ(copy_by_hand(0, std::string(100, 's')), std::error_code());
+  source->set_content(100, std::string(900, 'S'));
+  EXPECT_EQ(copy_by_hand(100, std::string(900, 'S')), std::error_code());
+  EXPECT_EQ(calls, (Calls{"clone 21", "changed", "keep"}));
+  EXPECT_FALSE(as_empty.maker_closes());
+  EXPECT_EQ(clone->content(0, size), std::string(size, 's'));
+}
+
 TEST_F(Fresh, who_writes_something_else_does_not_copy) {
   EXPECT_EQ(copy_by_hand(0, std::string(100, 'x')), std::nullopt);
   EXPECT_EQ(copy_by_hand(0, std::string(100, 's')), std::error_code());

@@ -8,6 +8,8 @@ is() {
 }
 as_other() { setpriv --reuid 65534 --regid 65534 --clear-groups "$@"; }
 head -c 4M /dev/urandom > disk.img
+cp disk.img was.img
+chmod 644 was.img
 chown 12:34 disk.img
 chmod 640 disk.img
 serve disk.img d --allow-other
@@ -19,12 +21,12 @@ is d/snapshots/fixed "12 34 440"
 ! as_other cat d/snapshots/a > /dev/null 2>&1 || fail "others read what is not theirs"
 chown 65534 d/snapshots/a
 chmod 400 d/snapshots/a
-as_other cmp d/snapshots/a disk.img || fail "the owner cannot read"
+as_other cmp d/snapshots/a was.img || fail "the owner cannot read"
 ! as_other chmod 666 d/origin 2> /dev/null || fail "others change the mode of the origin"
 ! as_other dd if=/dev/zero of=d/snapshots/a count=1 conv=notrunc status=none 2> /dev/null || fail "the mode is not heeded"
 ! as_other touch d/snapshots/theirs 2> /dev/null || fail "others take snapshots"
 chmod 604 d/origin
-as_other cmp d/origin disk.img || fail "others cannot read what they may"
+as_other cmp d/origin was.img || fail "others cannot read what they may"
 mv d/snapshots/a d/snapshots/b
 is d/snapshots/b "65534 34 400"
 (umask 0 && cp -p d/snapshots/b d/snapshots/c)
