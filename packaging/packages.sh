@@ -7,8 +7,8 @@ build_packages=(g++ meson ninja-build pkgconf git ca-certificates libfuse3-dev f
 demo_packages=("${build_packages[@]}" e2fsprogs mount)
 bench_packages=("${build_packages[@]}" python3 fio qemu-utils qemu-system-common nbdkit libnbd-bin xmount gnuplot-nox libnuma-dev
   e2fsprogs mount util-linux)
-test_packages=("${build_packages[@]}" libgtest-dev libssl-dev clang clang-format clang-tidy libclang-rt-14-dev python3 zstd
-  e2fsprogs xfsprogs btrfs-progs fio strace jq mount util-linux mandoc procps
+test_packages=("${build_packages[@]}" libgtest-dev libssl-dev clang clang-format clang-tidy libclang-rt-14-dev python3 python3-prometheus-client zstd
+  e2fsprogs xfsprogs btrfs-progs libarchive-tools fio strace jq mount util-linux mandoc procps
   qemu-system-x86 dmsetup lvm2 kmod cpio dpkg)
 
 # require_packages PACKAGE...: installs what is missing when root, and otherwise prints the line that does

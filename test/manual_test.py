@@ -93,8 +93,8 @@ def check_control_page():
     written.pop("")
     control = (ROOT / "src/daemon/set_control.cc").read_text()
     real = {verb: set(re.findall(r'"(\w+)"', list_))
-            for verb, list_ in re.findall(r'dispatcher_\.add\(\s*"(\w+)",\s*\{([^}]*)\}', control)}
-    if len(real) != control.count("dispatcher_.add("):
+            for verb, list_ in re.findall(r'dispatcher_\.add(?:_look)?\(\s*"(\w+)",\s*\{([^}]*)\}', control)}
+    if len(real) != control.count("dispatcher_.add(") + control.count("dispatcher_.add_look("):
         differ("set_control.cc: this test cannot read every dispatcher_.add()")
     compare("dmsnap-control.7, VERBS", set(written), set(real), "set_control.cc")
     for verb in sorted(set(written) & set(real)):
@@ -105,6 +105,14 @@ def check_control_page():
     compare(f"dmsnap-control.7, {', '.join(objects)}",
             set().union(*(members(page.get(each, ""), "Va") for each in objects)),
             {first or second for first, second in reported}, "status_report.cc")
+    metrics = set(re.findall(r'"(dmsnap_\w+)"', (ROOT / "src/daemon/metrics_report.cc").read_text()))
+    compare("dmsnap-control.7, METRICS", members(page.get("METRICS", ""), "Va"), metrics, "metrics_report.cc")
+    events = set()
+    for source in (ROOT / "src/daemon").glob("*.cc"):
+        for noted in re.findall(r"\.note\(([^{]*)", source.read_text()):
+            events |= set(re.findall(r'"([a-z-]+)"', noted))
+    told = {name for tag, _ in items(page.get("EVENTS", "")) for name in re.findall(r"^Cm ([a-z-]+)", tag)}
+    compare("dmsnap-control.7, EVENTS", told, events, "src/daemon")
 
 
 def check_recorded_cases():

@@ -24,7 +24,7 @@ class BlockDevice {
  public:
   virtual ~BlockDevice() = default;
 
-  /// Size; constant, except that a device that can be resized grows under its owner's control.
+  /// Size; constant but for resize().
   virtual std::uint64_t sectors() const = 0;
   /// The size as a file's, which may end inside the last sector.
   virtual std::uint64_t size_bytes() const { return sectors() * sector_bytes; }
@@ -78,6 +78,12 @@ class BlockDevice {
   /// leading() of what nobody has looked at.
   static constexpr std::uint64_t unknown(Content content, Extent range) {
     return content == Content::data ? range.sectors : 0;
+  }
+
+  /// Makes it so long, or not: what lies behind the new end is gone, what is new reads as zeros. Durable after the next
+  /// flush(). Nobody uses what lies behind the new end. EOPNOTSUPP where its length is not ours to change.
+  [[nodiscard]] virtual std::error_code resize(std::uint64_t sectors) {
+    return std::make_error_code(sectors == this->sectors() ? std::errc() : std::errc::operation_not_supported);
   }
 
   /// Bytes that reserve() could still take on the storage below; the largest number when nothing limits it.

@@ -18,6 +18,9 @@ class ControlHandler {
   virtual ~ControlHandler() = default;
   /// `request` without its newline; the reply ends with one.
   virtual std::string handle(std::string_view request) = 0;
+  /// Whether handle() will do no more than look: it waits neither for the disk nor for another request. Any thread;
+  /// never throws.
+  virtual bool only_looks(std::string_view request) const = 0;
 };
 
 }  // namespace dmsnap

@@ -10,6 +10,9 @@
 #include <stdexcept>
 #include <system_error>
 
+#include "base/journal_sink.h"
+#include "base/mutex.h"
+
 namespace dmsnap::log {
 
 namespace {
@@ -33,6 +36,15 @@ spdlog::sink_ptr stderr_sink() {
   return with_pattern(std::make_shared<spdlog::sinks::stderr_sink_mt>(), "dmsnap: %v");
 }
 
+/// Null where no journald runs.
+spdlog::sink_ptr journal_sink(const Options& options) {
+  try {
+    return with_pattern(std::make_shared<JournalSink>(options.fields), "%v");
+  } catch (const std::system_error&) {
+    return nullptr;
+  }
+}
+
 spdlog::sink_ptr main_sink(const Options& options) {
   if (!options.file.empty()) {
     // spdlog would make the folder.
@@ -43,6 +55,7 @@ spdlog::sink_ptr main_sink(const Options& options) {
                         "%Y-%m-%dT%H:%M:%S.%e%z dmsnap[%P] %l: %v");
   }
   if (options.syslog) {
+    if (auto journal = journal_sink(options)) return journal;
     return with_pattern(std::make_shared<spdlog::sinks::syslog_sink_mt>("dmsnap", LOG_PID, LOG_DAEMON, true), "%v");
   }
   return stderr_sink();
@@ -55,6 +68,16 @@ std::shared_ptr<spdlog::logger> make_logger(const Options& options) {
     logger->sinks().back()->set_level(spdlog::level::warn);
   }
   return logger;
+}
+
+struct ErrorListener {
+  Mutex mutex;
+  std::function<void(const std::string&)> to GUARDED_BY(mutex);
+};
+
+ErrorListener& error_listener() {
+  static ErrorListener listener;
+  return listener;
 }
 
 }  // namespace
@@ -78,6 +101,11 @@ Level parse_level(std::string_view text) {
   throw std::invalid_argument("use debug, info, warning or error");
 }
 
+void tell_errors_to(std::function<void(const std::string& message)> to) {
+  MutexLock lock(error_listener().mutex);
+  error_listener().to = std::move(to);
+}
+
 void write(Level level, const std::string& message) {
   static const bool first = [] {
     if (spdlog::default_logger()->name().empty())
@@ -87,6 +115,9 @@ void write(Level level, const std::string& message) {
   static_cast<void>(first);
   // Ours while we write: configure() may replace it meanwhile.
   spdlog::default_logger()->log(to_spdlog(level), "{}", message);
+  if (level != Level::error) return;
+  MutexLock lock(error_listener().mutex);
+  if (error_listener().to) error_listener().to(message);
 }
 
 }  // namespace dmsnap::log

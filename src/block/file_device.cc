@@ -31,8 +31,10 @@ FileDevice::FileDevice(UniqueFd fd) : fd_(std::move(fd)) {
     in_memory_ = ::fstatfs(fd_.get(), &filesystem) == 0 && filesystem.f_type == TMPFS_MAGIC;
   } else if (!S_ISBLK(status.st_mode)) {
     throw std::invalid_argument("neither a regular file nor a block device");
-  } else if (::ioctl(fd_.get(), BLKGETSIZE64, &size_bytes_) != 0) {
-    throw_errno("BLKGETSIZE64");
+  } else {
+    std::uint64_t bytes = 0;
+    if (::ioctl(fd_.get(), BLKGETSIZE64, &bytes) != 0) throw_errno("BLKGETSIZE64");
+    size_bytes_ = bytes;
   }
 }
 
@@ -47,7 +49,8 @@ UniqueFd FileDevice::open(const std::string& path, bool read_only) {
 }
 
 std::size_t FileDevice::inside(std::uint64_t offset, std::size_t count) const {
-  return static_cast<std::size_t>(std::min<std::uint64_t>(count, size_bytes_ - std::min(size_bytes_, offset)));
+  const std::uint64_t size = size_bytes();
+  return static_cast<std::size_t>(std::min<std::uint64_t>(count, size - std::min(size, offset)));
 }
 
 std::error_code FileDevice::read(Sector from, std::span<std::byte> to) {
@@ -89,7 +92,7 @@ void FileDevice::read_ahead(Extent range) {
 }
 
 std::error_code FileDevice::write(Sector to, std::span<const std::byte> data) {
-  if (!lies_on_device(to, data.size(), size_bytes_ / sector_bytes)) return errc(std::errc::io_error);
+  if (!lies_on_device(to, data.size(), size_bytes() / sector_bytes)) return errc(std::errc::io_error);
   std::uint64_t offset = to.value() * sector_bytes;
   while (!data.empty()) {
     const ssize_t put = ::pwrite(fd_.get(), data.data(), data.size(), static_cast<off_t>(offset));
@@ -151,7 +154,7 @@ void FileDevice::write_ahead(Extent range) {
 }
 
 std::error_code FileDevice::zero(Extent range) {
-  if (!lies_on_device(range.first, range.sectors * sector_bytes, size_bytes_ / sector_bytes)) {
+  if (!lies_on_device(range.first, range.sectors * sector_bytes, size_bytes() / sector_bytes)) {
     return errc(std::errc::io_error);
   }
   if (range.sectors == 0) return {};
@@ -180,6 +183,19 @@ std::uint64_t FileDevice::leading(Content content, Extent range) const {
   return std::min(range.sectors, (bytes + (content == Content::data ? sector_bytes - 1 : 0)) / sector_bytes);
 }
 
+std::error_code FileDevice::resize(std::uint64_t sectors) {
+  std::uint64_t bytes = sectors * sector_bytes;
+  if (!regular_) {
+    if (::ioctl(fd_.get(), BLKGETSIZE64, &bytes) != 0) return last_error();
+    if (bytes != sectors * sector_bytes) return errc(std::errc::operation_not_supported);
+  }
+  while (regular_ && ::ftruncate(fd_.get(), static_cast<off_t>(bytes)) != 0) {
+    if (errno != EINTR) return last_error();
+  }
+  size_bytes_.store(bytes, std::memory_order_release);
+  return {};
+}
+
 std::uint64_t FileDevice::available_bytes() const {
   struct statvfs below;
   if (!regular_ || ::fstatvfs(fd_.get(), &below) != 0) return BlockDevice::available_bytes();
@@ -188,7 +204,7 @@ std::uint64_t FileDevice::available_bytes() const {
 
 std::uint64_t FileDevice::allocated_bytes() const {
   struct stat status;
-  if (!regular_ || ::fstat(fd_.get(), &status) != 0) return size_bytes_;
+  if (!regular_ || ::fstat(fd_.get(), &status) != 0) return size_bytes();
   return static_cast<std::uint64_t>(status.st_blocks) * 512;
 }
 

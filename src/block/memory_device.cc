@@ -23,6 +23,13 @@ std::error_code MemoryDevice::write(Sector to, std::span<const std::byte> data) 
   return {};
 }
 
+std::error_code MemoryDevice::resize(std::uint64_t sectors) {
+  MutexLock lock(mutex_);
+  bytes_.resize(sectors * sector_bytes);
+  sectors_ = sectors;
+  return {};
+}
+
 std::uint64_t MemoryDevice::leading(Content content, Extent range) const {
   MutexLock lock(mutex_);
   std::uint64_t count = 0;

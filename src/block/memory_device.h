@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #pragma once
 
+#include <atomic>
 #include <vector>
 
 #include "base/mutex.h"
@@ -14,6 +15,7 @@ class MemoryDevice final : public BlockDevice {
   explicit MemoryDevice(std::uint64_t sectors) : bytes_(sectors * sector_bytes), sectors_(sectors) {}
 
   std::uint64_t sectors() const override { return sectors_; }
+  std::error_code resize(std::uint64_t sectors) override;
   std::error_code read(Sector from, std::span<std::byte> to) override;
   std::error_code write(Sector to, std::span<const std::byte> data) override;
   std::error_code flush() override { return {}; }
@@ -23,7 +25,7 @@ class MemoryDevice final : public BlockDevice {
  private:
   mutable Mutex mutex_;
   std::vector<std::byte> bytes_ GUARDED_BY(mutex_);
-  const std::uint64_t sectors_;
+  std::atomic<std::uint64_t> sectors_;
 };
 
 }  // namespace dmsnap

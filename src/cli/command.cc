@@ -32,7 +32,12 @@ bool optional_operand(const std::string& name) {
   return name.starts_with('[');
 }
 
+bool repeated_operand(const std::string& name) {
+  return name.ends_with("...");
+}
+
 std::string bare(const std::string& name) {
+  if (repeated_operand(name)) return name.substr(0, name.size() - 3);
   return optional_operand(name) ? name.substr(1, name.size() - 2) : name;
 }
 
@@ -44,11 +49,16 @@ po::variables_map parse(const Command& command, std::span<const std::string> arg
   po::options_description all(visible);
   po::positional_options_description positions;
   for (const std::string& name : command.operands()) {
+    if (repeated_operand(name)) {
+      all.add_options()(bare(name).c_str(), po::value<std::vector<std::string>>());
+      positions.add(bare(name).c_str(), -1);
+      continue;
+    }
     all.add_options()(bare(name).c_str(), po::value<std::string>());
     positions.add(bare(name).c_str(), 1);
   }
   all.add_options()(surplus, po::value<std::vector<std::string>>());
-  positions.add(surplus, -1);
+  if (command.operands().empty() || !repeated_operand(command.operands().back())) positions.add(surplus, -1);
   const std::vector<std::string> words(arguments.begin(), arguments.end());
   namespace style = po::command_line_style;
   po::variables_map values;
@@ -64,7 +74,7 @@ po::variables_map parse(const Command& command, std::span<const std::string> arg
     throw UsageError("'" + values[surplus].as<std::vector<std::string>>().front() + "' is one operand too many");
   }
   for (const std::string& name : command.operands()) {
-    if (!optional_operand(name) && !values.count(name)) throw UsageError(name + " is missing");
+    if (!optional_operand(name) && !values.count(bare(name))) throw UsageError(bare(name) + " is missing");
   }
   return values;
 }
@@ -100,6 +110,10 @@ int run_command(const Command& command, std::span<const std::string> arguments, 
 
 std::string operand(const po::variables_map& values, const std::string& name) {
   return values[name].as<std::string>();
+}
+
+std::vector<std::string> all_operands(const po::variables_map& values, const std::string& name) {
+  return values[name].as<std::vector<std::string>>();
 }
 
 int run_cli(std::span<const Command* const> commands, std::span<const std::string> arguments, Streams streams) {

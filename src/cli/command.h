@@ -33,7 +33,8 @@ class Command {
   virtual ~Command() = default;
   virtual std::string_view name() const = 0;
   virtual std::string_view summary() const = 0;
-  /// Names of the operands in order, as the synopsis shows them; one in brackets may be left out.
+  /// Names of the operands in order, as the synopsis shows them; one in brackets may be left out, and a last
+  /// one that ends with "..." be given several times.
   virtual std::vector<std::string> operands() const = 0;
   /// What `--help` and the manual's test read.
   virtual void describe(po::options_description& options) const = 0;
@@ -42,6 +43,8 @@ class Command {
 
 /// The value of an operand that is there.
 std::string operand(const po::variables_map& values, const std::string& name);
+/// All values of one that may be given several times; `name` without the "...".
+std::vector<std::string> all_operands(const po::variables_map& values, const std::string& name);
 
 /// Runs `dmsnap ARGUMENTS` (without the program's name) and returns the exit status. Never throws.
 int run_cli(std::span<const Command* const> commands, std::span<const std::string> arguments, Streams streams);

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "cli/byte_streams.h"
+#include "cli/import_delta.h"
 #include "cli/import_state.h"
 #include "cli/import_target.h"
 #include "cli/progress_bar.h"
@@ -87,17 +88,23 @@ std::uint64_t apply(DiffReader& reader, ImportTarget& target, ProgressBar& bar) 
 class Import final : public Command {
  public:
   std::string_view name() const override { return "import"; }
-  std::string_view summary() const override { return "Apply a stream of 'dmsnap export' to an image"; }
+  std::string_view summary() const override {
+    return "Apply a stream of 'dmsnap export', or a delta file, to an image";
+  }
   std::vector<std::string> operands() const override { return {"STREAM", "IMAGE"}; }
   void describe(po::options_description& options) const override {
     options.add_options()  //
         ("state", po::value<std::string>(),
          "a file that tells which snapshot IMAGE holds; default: IMAGE.dmsnap-import.json")  //
+        ("delta", "STREAM is a copy of a file of .dmsnap/delta")                             //
+        ("map", po::value<std::string>(), "with --delta: the map that belongs to it")        //
         ("force", "apply it whatever IMAGE holds")                                           //
         ("progress", "show on standard error how far it is");
   }
   int run(const po::variables_map& values, Streams streams) const override {
     const std::string stream = operand(values, "STREAM");
+    if (values.count("delta")) return apply_delta(values, streams);
+    if (values.count("map")) throw UsageError("--map is for --delta");
     try {
       import(values, streams);
     } catch (const StreamError& error) {
@@ -107,6 +114,20 @@ class Import final : public Command {
   }
 
  private:
+  static int apply_delta(const po::variables_map& values, Streams streams) {
+    const std::string delta = operand(values, "STREAM");
+    const std::string image = operand(values, "IMAGE");
+    if (values.count("state")) throw UsageError("--state is for streams: a delta file has no names to compare");
+    std::optional<std::string> map;
+    if (values.count("map")) map = values["map"].as<std::string>();
+    refuse_same(delta, image);
+    if (map) refuse_same(*map, image);
+    refuse_file_of_set(image);
+    const std::uint64_t written = import_delta(delta, map, image, values.count("force") > 0);
+    streams.err << fmt::format("dmsnap: import: {} written to {}\n", human_size(written), image);
+    return done;
+  }
+
   static std::string state_file(const po::variables_map& values) {
     if (values.count("state")) return values["state"].as<std::string>();
     const std::string image = operand(values, "IMAGE");

@@ -20,6 +20,8 @@ class ImportTarget {
 
   /// Makes it ready for an image of this size, of zeros when `empty`; a device may be larger.
   void prepare(std::uint64_t bytes, bool empty);
+  /// Whether it has room for an image of this size: a file is as large, a device may be larger.
+  bool holds(std::uint64_t bytes) const { return regular_ ? bytes == bytes_ : bytes <= bytes_; }
   void write(std::uint64_t offset, std::span<const std::byte> data);
   void zero(std::uint64_t offset, std::uint64_t length);
   void sync();

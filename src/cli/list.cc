@@ -10,13 +10,24 @@ namespace dmsnap::cli {
 
 namespace {
 
+constexpr auto row = "{:<24} {:<4} {:>8} {:>9} {:>9} {:>6} {:<10} {:<10} {}{}\n";
+
+std::string held_words(const nlohmann::json& snapshot) {
+  if (snapshot["held"].is_null()) return "";
+  const std::string why = snapshot["held"];
+  return "  held" + (why.empty() ? why : ": " + why);
+}
+
 void print_row(std::ostream& out, const nlohmann::json& snapshot) {
   const std::uint64_t chunk = snapshot["chunk_bytes"];
-  out << fmt::format("{:<24} {:<4} {:>8} {:>9} {:>6} {:<10} {}\n", snapshot["name"].get<std::string>(),
-                     snapshot["type"].get<std::string>(), human_size(chunk),
-                     snapshot.contains("data_bytes") ? human_size(snapshot["data_bytes"]) : "-",
+  const auto size_of = [&](const char* member) {
+    return snapshot.contains(member) ? human_size(snapshot[member].get<std::uint64_t>()) : "-";
+  };
+  out << fmt::format(row, snapshot["name"].get<std::string>(), snapshot["type"].get<std::string>(), human_size(chunk),
+                     size_of("data_bytes"), size_of("disk_bytes"),
                      fmt::format("{:.1f}%", snapshot.value("full_percent", 0.0)), snapshot["state"].get<std::string>(),
-                     snapshot["created"].get<std::string>());
+                     snapshot["base"].is_null() ? "origin" : snapshot["base"].get<std::string>(),
+                     snapshot["created"].get<std::string>(), held_words(snapshot));
 }
 
 class List final : public Command {
@@ -36,8 +47,7 @@ class List final : public Command {
                   << " NAME' takes one\n";
       return done;
     }
-    streams.out << fmt::format("{:<24} {:<4} {:>8} {:>9} {:>6} {:<10} {}\n", "NAME", "TYPE", "CHUNK", "COPIED", "FULL",
-                               "STATE", "CREATED");
+    streams.out << fmt::format(row, "NAME", "TYPE", "CHUNK", "COPIED", "DISK", "FULL", "STATE", "BASE", "CREATED", "");
     for (const auto& snapshot : reply["snapshots"]) print_row(streams.out, snapshot);
     for (const auto& snapshot : reply["snapshots"]) {
       if (const auto hint = snapshot.value("mount_command", ""); !hint.empty()) {

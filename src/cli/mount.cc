@@ -85,6 +85,9 @@ class Mount final : public Command {
         ("layout", po::value<std::string>(),
          "how snapshots stand to each other from now on: independent, or chained: a write to the origin is "
          "copied once, however many there are; default: as before, at first independent")  //
+        ("on-full", po::value<std::string>()->default_value("invalidate"),
+         "writes that find no room for the copies that they need: invalidate: they succeed, and the snapshot is given "
+         "up; refuse: they fail with ENOSPC; wait=SECONDS, wait=forever: they wait for room first")  //
         ("transport", po::value<std::string>()->default_value("auto"),
          "how requests come from the kernel: auto, dev-fuse or io_uring")                                //
         ("allow-other", "let other users in")                                                            //
@@ -117,6 +120,7 @@ class Mount final : public Command {
     options.held_bytes = parse_size("--held", values["held"].as<std::string>());
     check_held(options.held_bytes);
     if (values.count("layout")) options.layout = layout_argument(values["layout"].as<std::string>());
+    options.on_full = on_full_argument(values["on-full"].as<std::string>());
     options.transport = parse_transport(values["transport"].as<std::string>());
     options.log = log_options(values);
     serve(options);

@@ -8,7 +8,9 @@
 #include <unistd.h>
 
 #include <array>
+#include <chrono>
 #include <stdexcept>
+#include <thread>
 
 #include "base/system_error.h"
 #include "base/unique_fd.h"
@@ -46,7 +48,13 @@ void unmount_through_fusermount(const std::string& mountpoint, bool lazy) {
 
 void unmount(const std::string& mountpoint, bool lazy) {
   if (::geteuid() != 0) return unmount_through_fusermount(mountpoint, lazy);
-  if (::umount2(mountpoint.c_str(), UMOUNT_NOFOLLOW | (lazy ? MNT_DETACH : 0)) == 0) return;
+  // Who asks the daemon something, as monitor does now and then, is there for a moment only.
+  constexpr int attempts = 5;
+  for (int attempt = 1;; ++attempt) {
+    if (::umount2(mountpoint.c_str(), UMOUNT_NOFOLLOW | (lazy ? MNT_DETACH : 0)) == 0) return;
+    if (errno != EBUSY || attempt == attempts) break;
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  }
   if (errno == EBUSY) throw busy(mountpoint);
   throw_errno(mountpoint);
 }

@@ -16,6 +16,11 @@ TransportChoice parse_transport(const std::string& text) {
   throw UsageError("--transport '" + text + "': use auto, dev-fuse or io_uring");
 }
 
+OnFull on_full_argument(const std::string& text) {
+  if (const auto on_full = parse_on_full(text)) return *on_full;
+  throw UsageError("--on-full '" + text + "': use invalidate, refuse, wait=SECONDS or wait=forever");
+}
+
 Layout layout_argument(const std::string& text) {
   if (const auto layout = parse_layout(text)) return *layout;
   throw UsageError("--layout '" + text + "': use independent or chained");

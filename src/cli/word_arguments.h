@@ -12,6 +12,9 @@ namespace dmsnap::cli {
 /// "auto", "dev-fuse" or "io_uring"; an underscore or a dash is the same.
 TransportChoice parse_transport(const std::string& text);
 
+/// "invalidate", "refuse", "wait=SECONDS" or "wait=forever".
+OnFull on_full_argument(const std::string& text);
+
 /// "independent" or "chained".
 Layout layout_argument(const std::string& text);
 

@@ -12,7 +12,21 @@
 namespace dmsnap {
 
 void Dispatcher::add(std::string verb, std::vector<std::string> members, Function function) {
-  verbs_.emplace(std::move(verb), Verb{std::move(members), std::move(function)});
+  verbs_.emplace(std::move(verb), Verb{std::move(members), std::move(function), false});
+}
+
+void Dispatcher::add_look(std::string verb, std::vector<std::string> members, Function function) {
+  verbs_.emplace(std::move(verb), Verb{std::move(members), std::move(function), true});
+}
+
+/// What is refused is refused at once.
+bool Dispatcher::only_looks(std::string_view text) const {
+  const auto request = nlohmann::json::parse(text, nullptr, false);
+  if (!request.is_object()) return true;
+  const auto verb = request.find("verb");
+  if (verb == request.end() || !verb->is_string()) return true;
+  const auto found = verbs_.find(verb->get_ref<const std::string&>());
+  return found == verbs_.end() || found->second.only_looks;
 }
 
 std::string Dispatcher::handle(std::string_view request) {
@@ -44,16 +58,16 @@ nlohmann::json Dispatcher::answer(std::string_view text) const {
     throw std::runtime_error(
         fmt::format("verb '{}' is unknown: use one of {}", request["verb"].get<std::string>(), fmt::join(known, ", ")));
   }
-  const auto& [members, function] = found->second;
+  const auto& [verb, what] = *found;
   for (const auto& [name, value] : request.items()) {
-    if (name != "verb" && std::ranges::find(members, name) == members.end()) {
-      throw std::runtime_error(fmt::format("'{}' is no member of a {} request", name, found->first));
+    if (name != "verb" && std::ranges::find(what.members, name) == what.members.end()) {
+      throw std::runtime_error(fmt::format("'{}' is no member of a {} request", name, verb));
     }
   }
   try {
-    return function(request);
+    return what.function(request);
   } catch (const nlohmann::json::exception&) {
-    throw std::runtime_error(fmt::format("a member of the {} request has the wrong type", found->first));
+    throw std::runtime_error(fmt::format("a member of the {} request has the wrong type", verb));
   }
 }
 

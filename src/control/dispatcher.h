@@ -23,13 +23,17 @@ class Dispatcher final : public ControlHandler {
 
   /// Before the first handle(). `members` are what a request may hold beside "verb".
   void add(std::string verb, std::vector<std::string> members, Function function);
+  /// The same for a verb whose function waits neither for the disk nor for another request.
+  void add_look(std::string verb, std::vector<std::string> members, Function function);
 
   std::string handle(std::string_view request) override;
+  bool only_looks(std::string_view request) const override;
 
  private:
   struct Verb {
     std::vector<std::string> members;
     Function function;
+    bool only_looks = false;
   };
   nlohmann::json answer(std::string_view request) const;
 

@@ -12,6 +12,7 @@
 
 #include "base/system_error.h"
 #include "block/file_device.h"
+#include "daemon/metrics_report.h"
 #include "daemon/status_report.h"
 #include "dmsnap/error.h"
 #include "host/attachments.h"
@@ -56,6 +57,7 @@ MountedSet::MountedSet(const ServeOptions& options, const ProcessSetup& setup, c
       read_only_reason_(options.read_only ? "as asked with --read-only"
                                           : set_.origin_read_only_reason(names_of(options.attach))),
       origin_device_(open_origin(options.origin, set_.origin_fd())),
+      room_(options.on_full),
       flusher_(options.held_bytes / 4),
       origin_(*origin_device_, flusher_, options.held_bytes),
       origin_file_(origin_, flusher_, origin_file_options()) {
@@ -67,10 +69,13 @@ MountedSet::MountedSet(const ServeOptions& options, const ProcessSetup& setup, c
   flusher_.add(origin_);
   attach_all();
   open_all();
+  flusher_.tell_waves_to([this] { room_.warn(nearly_full()); });
   flush_thread_.emplace(flusher_, idle_before_wave);
+  room_.start();
 }
 
 void MountedSet::begin() {
+  log::tell_errors_to([this](const std::string& message) { events_.note("error", {{"message", message}}); });
   set_.add_attached(newly_attached_);
   if (!read_only()) {
     set_.mark_open();
@@ -80,15 +85,26 @@ void MountedSet::begin() {
     }
   }
   begun_ = true;
+  room_.warn(nearly_full());
   if (!read_only()) begin_deferred_merge();
   if (read_only() && !options_.read_only) log::warning("{} is served read-only: {}", origin_name(), read_only_reason());
 }
 
-MountedSet::~MountedSet() = default;
+MountedSet::~MountedSet() {
+  room_.stop();
+  log::tell_errors_to(nullptr);
+}
+
+EventLog::News MountedSet::news_after(std::optional<std::uint64_t> sequence) {
+  constexpr std::size_t at_most = 256;
+  watch_.look(*this, events_);
+  return sequence ? events_.after(*sequence, at_most) : events_.after(events_.newest(), 0);
+}
 
 void MountedSet::note_change(const std::string& name, std::uint64_t id, SnapshotState state,
                              const std::string& reason) {
   log::error("snapshot '{}' {}: {}", name, state == SnapshotState::invalid ? "is invalid" : "has overflowed", reason);
+  events_.note(state == SnapshotState::invalid ? "invalidated" : "overflow", {{"snapshot", name}, {"reason", reason}});
   MutexLock lock(forget_mutex_);
   if (forget_ && state == SnapshotState::invalid) forget_(id, {});
 }
@@ -138,6 +154,7 @@ std::error_code MountedSet::flush_all() {
 void MountedSet::close() {
   if (!begun_) return;
   departures_.stop();
+  room_.stop();
   const std::error_code error = flush_all();
   flush_thread_.reset();
   if (error) throw std::system_error(error, "not everything could be put on disk; the set stays marked as open");
@@ -171,6 +188,10 @@ std::shared_ptr<ExportedFile> MountedSet::origin() {
 }
 
 std::shared_ptr<ExportedFile> MountedSet::snapshot(std::string_view name) {
+  {
+    MutexLock lock(mutex_);
+    if (const auto fresh = fresh_.find(name); fresh != fresh_.end()) return fresh->second;
+  }
   auto found = merging(name) ? nullptr : find(name);
   return found ? std::shared_ptr<ExportedFile>(found, found->file.get()) : nullptr;
 }
@@ -180,6 +201,15 @@ std::vector<std::string> MountedSet::snapshot_names() {
   std::vector<std::string> names;
   for (const auto& [name, snapshot] : snapshots_) {
     if (!rollback_ || rollback_->snapshot != snapshot) names.push_back(name);
+  }
+  return names;
+}
+
+std::vector<std::string> MountedSet::delta_names() {
+  std::vector<std::string> names;
+  for (const std::string& name : snapshot_names()) {
+    names.push_back(name);
+    names.push_back(name + ".map");
   }
   return names;
 }
@@ -206,6 +236,7 @@ std::vector<MountedSet::Unopened> MountedSet::unopened() const {
 }
 
 std::string MountedSet::text(std::string_view name) {
+  if (name == "metrics") return metrics_report(*this);
   if (name == "status.json") return status_report(*this).dump(2) + "\n";
   return status_text(*this);
 }

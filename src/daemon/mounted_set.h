@@ -6,13 +6,20 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
 #include "base/mutex.h"
+#include "daemon/delta_files.h"
 #include "daemon/departures.h"
+#include "daemon/event_log.h"
+#include "daemon/event_watch.h"
 #include "daemon/freezing.h"
+#include "daemon/fresh_file.h"
+#include "daemon/merge_plan.h"
 #include "daemon/mounted_snapshot.h"
+#include "daemon/room.h"
 #include "daemon/serve.h"
 #include "dmsnap/block_device.h"
 #include "dmsnap/exported_file.h"
@@ -28,13 +35,24 @@ namespace dmsnap {
 /// What `create` asks for.
 struct CreateRequest {
   std::string name;
+  std::vector<std::string> more_names = {};  ///< further snapshots of the same moment
   std::string type = "PO";
   std::uint32_t chunk_sectors = 8;
   std::optional<std::uint64_t> cow_bytes;  ///< nothing: what can never become full
   bool read_only = false;
+  std::string cow_path = {};          ///< absolute: where the COW is to lie; empty: in the folder
   std::string of = {};                ///< the snapshot that it is one of; empty: the origin
   std::optional<Layout> layout = {};  ///< of the set from now on; nothing: as it is
   FreezeMode freeze = FreezeMode::automatic;
+  bool hold = false;   ///< from the beginning
+  bool fresh = false;  ///< made by a file operation: see FreshFile; it is put under no other one before it is settled
+  bool as_empty = false;  ///< and its maker takes it for an empty file
+};
+
+/// There is no room for a snapshot. As any other reason, one line for people.
+class NoRoom final : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
 };
 
 /// What `merge` asks for.
@@ -46,22 +64,6 @@ struct MergeRequest {
   static constexpr std::uint64_t unlimited = std::numeric_limits<std::uint64_t>::max();
   /// At most so fast, 0: not now. Nothing: as it is, at first unlimited.
   std::optional<std::uint64_t> bytes_per_second = {};
-};
-
-/// What a merge would mean.
-struct MergePlan {
-  struct Other {
-    std::string name;
-    std::uint64_t copied_bytes = 0;  ///< that it has to keep of what the origin shows now
-    bool has_room = true;            ///< without, it becomes invalid
-  };
-  std::uint64_t bytes = 0;                ///< to copy into the origin
-  std::vector<Other> others = {};         ///< that fall through to the origin
-  std::vector<std::string> above = {};    ///< that fall through to the snapshot
-  std::vector<std::string> between = {};  ///< that it falls through to
-  std::string without_room = {};          ///< that must get something first, and has no room for it; empty: none
-  std::vector<std::string> holders = {};  ///< who has the origin or the snapshot open
-  std::string refusal = {};               ///< why it is refused; empty: it is not
 };
 
 /// A set while it is mounted: the devices, the stores and the views over them, and what the mount shows of them.
@@ -91,14 +93,20 @@ class MountedSet final : public ExportedTree {
   std::shared_ptr<ExportedFile> origin() override;
   std::shared_ptr<ExportedFile> snapshot(std::string_view name) override;
   std::vector<std::string> snapshot_names() override;
+  Result<std::shared_ptr<ExportedFile>> make_snapshot(std::string_view name, bool as_empty) override EXCLUDES(changes_);
+  std::error_code rename_snapshot(std::string_view name, std::string_view to) override EXCLUDES(changes_);
   std::error_code remove_snapshot(std::string_view name) override;
-  std::vector<std::string> text_names() override { return {"status", "status.json"}; }
+  std::vector<std::string> text_names() override { return {"status", "status.json", "metrics"}; }
   std::string text(std::string_view name) override;
+  Result<std::shared_ptr<ExportedFile>> delta(std::string_view name) override { return delta_files_.find(name); }
+  std::vector<std::string> delta_names() override;
   std::error_code statfs(struct statvfs& into) override;
+  void connection_ended() override { room_.cancel(); }
 
   /// Takes a snapshot of the origin, or of another snapshot: of what every write that was answered before has put
   /// there, and of nothing that is answered after. Filesystems that are mounted from there are frozen meanwhile.
-  /// Registered durably on return. Throws std::runtime_error; then there is no snapshot.
+  /// Several names are snapshots of one moment, all or none. Registered durably on return. Throws std::runtime_error;
+  /// then there is no snapshot.
   FreezeReport create(const CreateRequest& request) EXCLUDES(changes_);
   enum class Removed {
     gone,     ///< now
@@ -107,6 +115,17 @@ class MountedSet final : public ExportedTree {
   /// Drops a snapshot and its COW file; one that is attached in place is only forgotten. Durable on return, what is
   /// leaving as such. Throws std::runtime_error, when it is in use too.
   Removed remove(std::string_view name) EXCLUDES(changes_);
+  /// Makes its COW so long; durable on return. Writes that wait for room go on. Throws std::runtime_error, then it is
+  /// as long as it was: when what it has does not fit, too.
+  void resize(const std::string& name, std::uint64_t cow_bytes) EXCLUDES(changes_);
+  /// Gives a snapshot another name, durably. Who has it open goes on using it. Throws std::runtime_error.
+  void rename(const std::string& name, const std::string& to) EXCLUDES(changes_);
+  /// It is neither removed, nor merged, nor given up for want of room for a merge's sake, until it is released;
+  /// durable. A reason replaces the one before. Throws std::runtime_error.
+  void hold(const std::string& name, const std::string& reason) EXCLUDES(changes_);
+  void release(const std::string& name) EXCLUDES(changes_);
+  /// Why, may be empty; nothing: it is not held.
+  std::optional<std::string> held(const std::string& name) const;
   bool leaving(std::string_view name) const { return departures_.contains(name); }
   /// Why one that is leaving cannot go yet; empty when nothing is in its way.
   std::string leaving_problem(std::string_view name) const { return departures_.problem(name); }
@@ -169,13 +188,25 @@ class MountedSet final : public ExportedTree {
   /// more; any thread. Null: nobody is told any more, and no call is under way on return.
   using Forget = std::function<void(std::uint64_t file_id, Completion done)>;
   void tell_changes_to(Forget forget) EXCLUDES(forget_mutex_);
+  /// The same for names of snapshots that are gone, or new, by another way than a file operation on them.
+  using ForgetName = std::function<void(const std::string& name, Completion done)>;
+  void tell_names_to(ForgetName forget) EXCLUDES(forget_mutex_);
+  /// Returns when nobody has the name from a cache. Not while a file operation waits for the caller.
+  void forget_name(const std::string& name) EXCLUDES(forget_mutex_);
+
+  const Room& room() const { return room_; }
+  void end_waiting() { room_.end_waiting(); }
+  std::vector<Fullness> nearly_full() const EXCLUDES(mutex_);
+  /// What has happened since the event of this number, nothing: since now.
+  EventLog::News news_after(std::optional<std::uint64_t> sequence);
+  const WaveCounters& wave_counters() const { return flusher_.counters(); }
 
   const ProcessSetup& setup() const { return setup_; }
   const Freezing& freezing() const { return freezing_; }
   void log_holders() const;
 
  private:
-  ViewFile::Options origin_file_options() const;
+  ViewFile::Options origin_file_options();
   std::shared_ptr<MountedSnapshot> find(std::string_view name) const;
   void open_all();
   void leave_out(const SnapshotRecord& record, const std::string& why);
@@ -192,24 +223,67 @@ class MountedSet final : public ExportedTree {
   std::shared_ptr<MountedSnapshot> open_attached(const Attachment& given);
   /// Over the store at the path `existing` (for messages), or over a new one when that is empty.
   std::shared_ptr<MountedSnapshot> build(const SnapshotRecord& record, std::shared_ptr<View> base,
-                                         std::unique_ptr<BlockDevice> cow, const std::string& existing);
+                                         std::unique_ptr<BlockDevice> cow, const std::string& existing,
+                                         std::uint64_t id);
   /// What a new snapshot is one of. Throws std::runtime_error when there can be none.
   std::shared_ptr<View> base_view(const CreateRequest& request) REQUIRES(changes_);
+  /// Whether new snapshots come between the origin and those that there are.
+  bool chains(const CreateRequest& request, const SnapshotRecord& record) const;
   /// Those that are to fall through to the new snapshot.
   std::vector<std::shared_ptr<MountedSnapshot>> to_put_above(const CreateRequest& request,
                                                              const SnapshotRecord& record) const;
+  /// A snapshot that is not in the set yet.
+  struct NewSnapshot {
+    PendingStore store;
+    std::shared_ptr<MountedSnapshot> snapshot;
+  };
+  NewSnapshot make_one(const CreateRequest& request, const std::string& name, std::shared_ptr<View> base);
+  /// Each behind what it falls through to.
+  std::vector<NewSnapshot> make_all(const CreateRequest& request, const std::shared_ptr<View>& base);
+  /// Inside base.quiesced(): durably listed and attached.
+  void join_new(const CreateRequest& request, View& base, std::vector<NewSnapshot>& fresh);
   /// create(), but for what is required.
+  void refuse_while_writes_wait() const;
+  PendingStore begin_create(const CreateRequest& request, const std::string& name);
   FreezeReport take_snapshot(const CreateRequest& request) REQUIRES(changes_);
   FreezeReport freeze(const CreateRequest& request, View& base) REQUIRES(changes_);
+  void thaw(FreezeReport& report) REQUIRES(changes_);
   /// What a request of the mount needs to be answered, or to be logged.
   std::vector<std::string> needed_paths() const;
   Freezing::Folder freeze_folder() const { return {.fd = set_.folder_fd(), .path = set_.folder_path()}; }
+
+  /// What a FreshFile asks for.
+  class Making;
+  void make_fresh(const std::shared_ptr<MountedSnapshot>& taken, bool as_empty) REQUIRES(changes_);
+  /// A clone, not listed anywhere, for the snapshot `taken` to become. Throws std::runtime_error when there can be
+  /// none.
+  struct Clone {
+    std::shared_ptr<MountedSnapshot> snapshot;
+    PendingStore store;
+  };
+  Clone clone_for(const MountedSnapshot& taken, std::uint64_t source) EXCLUDES(changes_);
+  void keep_clone(const MountedSnapshot& taken, Clone clone) EXCLUDES(changes_);
+  void let_go(MountedSnapshot& unlisted) EXCLUDES(changes_);
+  void settled(const MountedSnapshot& made, bool changed) EXCLUDES(changes_);
+  void join_chain(const std::shared_ptr<MountedSnapshot>& snapshot) REQUIRES(changes_);
+  /// The snapshot, or nothing for the origin, that the mount shows as this file. Throws std::runtime_error.
+  std::string name_of_file(std::uint64_t id) const;
+  /// Why nothing may change around a snapshot that is being copied to; empty when none is.
+  std::string copying_refusal(const std::string& name) const;
+
   void put_above(Snapshot& snapshot, View& base, const std::shared_ptr<MountedSnapshot>& next);
   void note_change(const std::string& name, std::uint64_t id, SnapshotState state, const std::string& reason)
       EXCLUDES(forget_mutex_);
   std::error_code record_invalid(const std::string& name, const std::string& reason);
+  /// Of a snapshot, or (an empty name) of the origin.
+  Ownership recorded_owner(const std::string& name) const;
+  std::error_code record_owner(const std::string& name, const Ownership& by);
   void join(MountedSnapshot& snapshot);
   void show(std::shared_ptr<MountedSnapshot> snapshot);
+  std::shared_ptr<MountedSnapshot> to_resize(const std::string& name) const;
+  /// Empty when it is not held.
+  std::string hold_refusal(const std::string& name) const;
+  void check_can_be_held(const std::string& name) const;
   void remove_unopened(const std::string& name);
   void begin_to_leave(MountedSnapshot& snapshot) REQUIRES(changes_);
   /// Made, with room for all of it, when it is not there. Throws std::runtime_error without room.
@@ -241,20 +315,27 @@ class MountedSet final : public ExportedTree {
   void begin_deferred_merge();
   void roll_back_to(const std::shared_ptr<MountedSnapshot>& snapshot, std::uint64_t bytes_per_second);
   /// Returns when nobody can read the origin's old content from a cache.
-  void forget_origin() EXCLUDES(forget_mutex_);
+  void forget_origin() EXCLUDES(forget_mutex_) { forget_content(origin_file_.id()); }
+  void forget_content(std::uint64_t file_id) EXCLUDES(forget_mutex_);
   Departures::Step merge_some(MountedSnapshot& snapshot);
   void forget(MountedSnapshot& snapshot);
   std::vector<std::string> names_above(const MountedSnapshot& snapshot) const;
   /// Empty for the origin.
   std::string name_of(const View& view) const;
+  /// Of the snapshot with this file, which was called `name` when it was opened.
+  std::string present_name(std::uint64_t id, const std::string& name) const;
   std::string busy_message(const MountedSnapshot& snapshot) const;
 
+  EventLog events_;  // before all that may note something
+  EventWatch watch_;
+  DeltaFiles delta_files_{*this};
   const ServeOptions options_;
   const ProcessSetup setup_;
   Freezing freezing_;
   SnapshotSet set_;
   const std::string read_only_reason_;
   const std::unique_ptr<BlockDevice> origin_device_;
+  Room room_;
   Flusher flusher_;
   Origin origin_;
   ViewFile origin_file_;
@@ -270,6 +351,8 @@ class MountedSet final : public ExportedTree {
 
   mutable Mutex mutex_;
   std::map<std::string, std::shared_ptr<MountedSnapshot>, std::less<>> snapshots_ GUARDED_BY(mutex_);
+  std::map<std::string, std::shared_ptr<FreshFile>, std::less<>> fresh_ GUARDED_BY(mutex_);
+  std::map<std::string, std::shared_ptr<MountedSnapshot>, std::less<>> unlisted_ GUARDED_BY(mutex_);  // for fresh ones
   std::vector<Unopened> unopened_ GUARDED_BY(mutex_);
   std::optional<Rollback> rollback_ GUARDED_BY(mutex_);
 
@@ -277,6 +360,7 @@ class MountedSet final : public ExportedTree {
 
   Mutex forget_mutex_;
   Forget forget_ GUARDED_BY(forget_mutex_);
+  ForgetName forget_name_ GUARDED_BY(forget_mutex_);
 
   std::optional<FlushThread> flush_thread_;                                         // it works on all of the above
   Departures departures_{[this](const std::string& name) { return leave(name); }};  // last: it waits for waves

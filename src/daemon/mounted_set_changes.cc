@@ -12,6 +12,7 @@
 #include "block/file_device.h"
 #include "daemon/mounted_set.h"
 #include "dmsnap/error.h"
+#include "host/filesystem.h"
 #include "set/cow_size.h"
 #include "set/image_format.h"
 
@@ -70,6 +71,7 @@ std::shared_ptr<View> MountedSet::base_view(const CreateRequest& request) {
   if (base->view->state() == SnapshotState::invalid) {
     throw std::runtime_error(fmt::format("snapshot '{}' is invalid: {}", request.of, base->view->reason()));
   }
+  if (const auto why = copying_refusal(request.of); !why.empty()) throw std::runtime_error(why);
   if (departures_.contains(request.of)) throw std::runtime_error(fmt::format("'{}' is being removed", request.of));
   if (base->record.type == "N" && request.type != "N") {
     throw std::runtime_error(
@@ -78,13 +80,17 @@ std::shared_ptr<View> MountedSet::base_view(const CreateRequest& request) {
   return shared_view(base);
 }
 
+bool MountedSet::chains(const CreateRequest& request, const SnapshotRecord& record) const {
+  const bool chained = request.layout.value_or(set_.layout()) == Layout::chained;
+  return chained && request.of.empty() && record.type != "N";
+}
+
 /// A COW that is attached in place is its owner's, for whom it is a snapshot of the origin; one that is transient is
 /// gone at unmount, and with it what others would need of it.
 std::vector<std::shared_ptr<MountedSnapshot>> MountedSet::to_put_above(const CreateRequest& request,
                                                                        const SnapshotRecord& record) const {
   std::vector<std::shared_ptr<MountedSnapshot>> above;
-  const bool chained = request.layout.value_or(set_.layout()) == Layout::chained;
-  if (!chained || !request.of.empty() || record.type == "N") return above;
+  if (request.fresh || !chains(request, record)) return above;
   MutexLock lock(mutex_);
   for (const auto& [name, snapshot] : snapshots_) {
     if (snapshot->view->base() == &origin_ && !snapshot->record.attached()) above.push_back(snapshot);
@@ -99,69 +105,144 @@ void MountedSet::put_above(Snapshot& snapshot, View& base, const std::shared_ptr
   base.release(snapshot);
 }
 
-FreezeReport MountedSet::take_snapshot(const CreateRequest& request) {
+PendingStore MountedSet::begin_create(const CreateRequest& request, const std::string& name) {
   std::optional<std::uint64_t> cow_sectors;
   if (request.cow_bytes) cow_sectors = *request.cow_bytes / sector_bytes;
-  PendingStore pending = set_.begin_create(request.name, request.chunk_sectors, cow_sectors);
+  if (request.cow_path.empty()) return set_.begin_create(name, request.chunk_sectors, cow_sectors);
+  PendingStore pending = set_.begin_create_at(name, request.cow_path, request.chunk_sectors, cow_sectors);
+  refuse_other_users(name, pending.path(), pending.fd());
+  if (const std::string found = signature_in(pending.fd()); !found.empty()) {
+    throw std::runtime_error(
+        fmt::format("{0} holds something ({1}): name another place, or blank it if it is of no use: "
+                    "wipefs -a {2}",
+                    pending.path(), found, shell_word(pending.path())));
+  }
+  return pending;
+}
+
+MountedSet::NewSnapshot MountedSet::make_one(const CreateRequest& request, const std::string& name,
+                                             std::shared_ptr<View> base) {
+  PendingStore pending = begin_create(request, name);
   if (!pending.notice().empty()) log::warning("{}", pending.notice());
-  SnapshotRecord record{.name = request.name,
+  SnapshotRecord record{.name = name,
                         .type = request.type,
                         .chunk_sectors = request.chunk_sectors,
                         .cow_sectors = pending.cow_sectors(),
                         .created = std::chrono::system_clock::now(),
                         .read_only = request.read_only};
-  const std::shared_ptr<View> base = base_view(request);
-  record.base = request.of;
+  if (request.hold) record.held.emplace();
+  if (pending.lent()) {
+    record.path = pending.path();
+    record.lent = true;
+  }
   if (base->sectors() < origin_.sectors()) record.sectors = base->sectors();
-  auto snapshot = build(record, base, std::make_unique<FileDevice>(duplicate(pending.fd())), "");
-  record.type = snapshot->store->type_name();
-  const auto above = to_put_above(request, record);
-  flusher_.add(*snapshot->view);
-  FreezeReport report = freeze(request, *base);
+  auto snapshot = build(record, std::move(base), std::make_unique<FileDevice>(duplicate(pending.fd())), "", next_id_++);
+  snapshot->record.type = snapshot->store->type_name();
+  return {.store = std::move(pending), .snapshot = std::move(snapshot)};
+}
+
+/// In a chain they are all empty, and each shows what the next one shows.
+std::vector<MountedSet::NewSnapshot> MountedSet::make_all(const CreateRequest& request,
+                                                          const std::shared_ptr<View>& base) {
+  std::vector<std::string> names{request.name};
+  if (!request.cow_path.empty() && !request.more_names.empty()) {
+    throw std::runtime_error("one COW file is for one snapshot: name one, or leave 'cow' out");
+  }
+  for (const std::string& each : request.more_names) {
+    if (std::ranges::find(names, each) != names.end()) {
+      throw std::runtime_error(fmt::format("'{}' is named twice: one moment, one snapshot of that name", each));
+    }
+    names.push_back(each);
+  }
+  std::vector<NewSnapshot> fresh;
+  for (const std::string& each : names) {
+    const bool in_chain = !fresh.empty() && chains(request, fresh.back().snapshot->record);
+    NewSnapshot made = make_one(request, each, in_chain ? shared_view(fresh.back().snapshot) : base);
+    made.snapshot->record.base = in_chain ? fresh.back().snapshot->record.name : request.of;
+    fresh.push_back(std::move(made));
+  }
+  return fresh;
+}
+
+void MountedSet::join_new(const CreateRequest& request, View& base, std::vector<NewSnapshot>& fresh) {
+  const auto above = to_put_above(request, fresh.back().snapshot->record);
+  std::vector<SnapshotSet::Created> created;
+  created.reserve(fresh.size());
+  for (NewSnapshot& each : fresh) {
+    created.push_back({.store = std::move(each.store), .record = each.snapshot->record});
+  }
+  set_.commit_create_all(std::move(created), names_of(above), request.layout);
+  for (const NewSnapshot& each : fresh) each.snapshot->view->base()->attach(*each.snapshot->view);
+  for (const auto& each : above) put_above(*each->view, base, fresh.back().snapshot);
+}
+
+FreezeReport MountedSet::take_snapshot(const CreateRequest& request) {
+  const std::shared_ptr<View> base = base_view(request);
+  std::vector<NewSnapshot> fresh = make_all(request, base);
+  const auto leave = [&] {
+    for (auto each = fresh.rbegin(); each != fresh.rend(); ++each) flusher_.remove(*each->snapshot->view);
+  };
+  for (const NewSnapshot& each : fresh) flusher_.add(*each.snapshot->view);
+  FreezeReport report;
   try {
+    report = freeze(request, *base);
     if (request.freeze == FreezeMode::require && !report.not_frozen.empty()) throw not_frozen(report);
-    record.not_frozen = report.why_not();
+    for (const NewSnapshot& each : fresh) each.snapshot->record.not_frozen = report.why_not();
     const std::error_code error = base->quiesced([&]() -> std::error_code {
-      set_.commit_create(std::move(pending), record, names_of(above), request.layout);
-      base->attach(*snapshot->view);
-      for (const auto& each : above) put_above(*each->view, *base, snapshot);
+      join_new(request, *base, fresh);
       return {};
     });
     if (error) throw std::runtime_error("flush what was written before the snapshot: " + error.message());
   } catch (...) {
-    freezing_.thaw(freeze_folder(), report);
-    flusher_.remove(*snapshot->view);
+    thaw(report);
+    leave();
     throw;
   }
-  freezing_.thaw(freeze_folder(), report);
-  record.not_frozen = report.why_not();
-  snapshot->record = std::move(record);
-  show(std::move(snapshot));
+  thaw(report);
+  for (NewSnapshot& each : fresh) {
+    each.snapshot->record.not_frozen = report.why_not();
+    if (request.fresh) make_fresh(each.snapshot, request.as_empty);
+    show(std::move(each.snapshot));
+  }
   return report;
 }
 
 FreezeReport MountedSet::create(const CreateRequest& request) try {
   FreezeReport report;
+  std::vector<std::string> names{request.name};
+  if (!request.cow_path.empty() && !request.more_names.empty()) {
+    throw std::runtime_error("one COW file is for one snapshot: name one, or leave 'cow' out");
+  }
+  names.insert(names.end(), request.more_names.begin(), request.more_names.end());
   {
     MutexLock one_at_a_time(changes_);
     if (read_only()) throw std::runtime_error("the mount is read-only: " + read_only_reason());
     check_sizes(request, size_bytes());
+    refuse_while_writes_wait();
+    if (request.hold && request.type == "N") throw std::runtime_error("a transient snapshot (type N) cannot be held");
     report = take_snapshot(request);
-    if (!report.not_frozen.empty()) set_.set_not_frozen(request.name, report.why_not());
+    if (!report.not_frozen.empty()) {
+      for (const std::string& name : names) set_.set_not_frozen(name, report.why_not());
+    }
   }
   if (request.freeze == FreezeMode::require && !report.not_frozen.empty()) {
-    remove(request.name);
+    for (const std::string& name : names) {
+      if (request.hold) release(name);
+      remove(name);
+    }
     throw not_frozen(report);
   }
-  log::info("snapshot '{}' taken", request.name);
-  for (const std::string& each : report.not_frozen) log::warning("snapshot '{}': not frozen: {}", request.name, each);
+  for (const std::string& name : names) {
+    log::info("snapshot '{}' taken", name);
+    events_.note("created", {{"snapshot", name}});
+    for (const std::string& each : report.not_frozen) log::warning("snapshot '{}': not frozen: {}", name, each);
+  }
   return report;
 } catch (const std::system_error& error) {
-  const std::string advice =
-      is_no_space(error.code())
-          ? fmt::format("; the filesystem of {} is full: make room there, or remove a snapshot", store_path())
-          : "";
-  throw std::runtime_error(fmt::format("snapshot '{}' cannot be created: {}{}", request.name, error.what(), advice));
+  const std::string what = fmt::format("snapshot '{}' cannot be created: {}", request.name, error.what());
+  if (!is_no_space(error.code())) throw std::runtime_error(what);
+  throw NoRoom(
+      fmt::format("{}; the filesystem of {} is full: make room there, or remove a snapshot", what, store_path()));
 }
 
 std::string MountedSet::read_only_reason() const {

@@ -2,6 +2,7 @@
 // What is mounted from a mounted set's files is frozen while a snapshot is taken.
 #include <algorithm>
 #include <filesystem>
+#include <utility>
 
 #include "daemon/mounted_set.h"
 #include "host/mount_table.h"
@@ -28,9 +29,20 @@ FreezeReport MountedSet::freeze(const CreateRequest& request, View& base) {
   const auto ours = std::ranges::find(mounts.rbegin(), mounts.rend(), mountpoint(), &MountEntry::point);
   if (ours == mounts.rend()) return {};
   file.device = ours->device;
-  return freezing_.freeze({.file = file, .folder = freeze_folder(), .needed = needed_paths(), .drain = [&] {
-                             return flusher_.flush_and_wait(base);
-                           }});
+  auto needed = needed_paths();
+  if (!request.cow_path.empty()) needed.push_back(request.cow_path);
+  FreezeReport report =
+      freezing_.freeze({.file = file, .folder = freeze_folder(), .needed = std::move(needed), .drain = [&] {
+                          return flusher_.flush_and_wait(base);
+                        }});
+  if (!report.frozen.empty()) events_.note("freeze", {{"mounts", report.frozen}});
+  return report;
+}
+
+void MountedSet::thaw(FreezeReport& report) {
+  freezing_.thaw(freeze_folder(), report);
+  if (!report.lasted) return;
+  events_.note("thaw", {{"lasted_ms", std::chrono::duration<double, std::milli>(*report.lasted).count()}});
 }
 
 }  // namespace dmsnap

@@ -60,6 +60,7 @@ void MountedSet::merge(const MergeRequest& request) {
   }
   const auto snapshot = find(request.name);
   if (!snapshot) throw std::runtime_error(fmt::format("there is no snapshot '{}'; see dmsnap list", request.name));
+  if (const auto why = copying_refusal(""); !why.empty()) throw std::runtime_error(why);
   if (const auto refusal = merge_refusal(*snapshot, request); !refusal.empty()) throw std::runtime_error(refusal);
   if (request.defer) return set_.set_deferred(request.name, true);
   if (!snapshot->file->retire()) throw std::runtime_error(busy_message(*snapshot));
@@ -215,12 +216,12 @@ void MountedSet::resume_merge(const SnapshotRecord& record, bool missing) {
                human_size(snapshot->view->exception_bytes()));
 }
 
-void MountedSet::forget_origin() {
+void MountedSet::forget_content(std::uint64_t file_id) {
   std::promise<void> forgotten;
   {
     MutexLock lock(forget_mutex_);
     if (!forget_) return;
-    forget_(origin_file_.id(), [&](std::error_code) { forgotten.set_value(); });
+    forget_(file_id, [&](std::error_code) { forgotten.set_value(); });
   }
   forgotten.get_future().wait();
 }
@@ -247,6 +248,7 @@ Departures::Step MountedSet::merge_some(MountedSnapshot& snapshot) {
     rollback_.reset();
   }
   log::info("the origin has all that snapshot '{}' had", snapshot.record.name);
+  events_.note("merge-done", {{"snapshot", snapshot.record.name}});
   const std::string name = snapshot.record.name;
   forget(snapshot);
   departures_.gone(name);

@@ -41,6 +41,7 @@ std::vector<std::string> MountedSet::merge_holders(const MountedSnapshot& snapsh
 
 std::string MountedSet::merge_refusal(const MountedSnapshot& snapshot, const MergeRequest& request) const {
   if (auto obstacle = merge_obstacle(snapshot); !obstacle.empty()) return obstacle;
+  if (auto held = hold_refusal(snapshot.record.name); !held.empty()) return held + " (a merge ends with its removal)";
   const auto above = names_above(snapshot);
   if (!above.empty() && !request.keep && !request.defer) {
     return fmt::format(
@@ -52,6 +53,10 @@ std::string MountedSet::merge_refusal(const MountedSnapshot& snapshot, const Mer
   if (!planned.without_room.empty()) {
     return fmt::format("'{}' must first get what it shows of another snapshot, and has no room for it",
                        planned.without_room);
+  }
+  for (const auto& other : planned.others) {
+    if (other.has_room || !held(other.name)) continue;
+    return hold_refusal(other.name) + " (it would become invalid, for want of room)";
   }
   if (request.force) return "";
   std::vector<std::string> lost;

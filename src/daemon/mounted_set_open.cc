@@ -52,12 +52,17 @@ std::shared_ptr<MountedSnapshot> opened(const std::string& name, const std::stri
 
 }  // namespace
 
-ViewFile::Options MountedSet::origin_file_options() const {
-  return {.id = 16,
-          .size_bytes = size_bytes(),
-          .writable = !read_only(),
-          .created = to_timespec(std::chrono::system_clock::now()),
-          .allocated_bytes = [this] { return origin_device_->allocated_bytes(); }};
+ViewFile::Options MountedSet::origin_file_options() {
+  ViewFile::Options options{.id = 16,
+                            .size_bytes = size_bytes(),
+                            .writable = !read_only(),
+                            .kind = FileKind::origin,
+                            .created = to_timespec(std::chrono::system_clock::now()),
+                            .allocated_bytes = [this] { return origin_device_->allocated_bytes(); },
+                            .owner = recorded_owner(""),
+                            .record_owner = [this](const Ownership& by) { return record_owner("", by); }};
+  room_.apply_to(options);
+  return options;
 }
 
 void MountedSet::open_all() {
@@ -115,7 +120,7 @@ std::shared_ptr<MountedSnapshot> MountedSet::open_listed(const SnapshotRecord& r
   auto cow = std::make_unique<FileDevice>(std::move(fd));
   return opened(record.name, path, "; or drop the snapshot: " + set_.removal(record.name), [&] {
     check_chunk_size(record, *cow);
-    return build(record, base_of(record), std::move(cow), path);
+    return build(record, base_of(record), std::move(cow), path, next_id_++);
   });
 }
 
@@ -182,15 +187,16 @@ std::shared_ptr<MountedSnapshot> MountedSet::open_attached(const Attachment& giv
     set_.check_new(name);
     cow = open_to_look(place);
   }
-  auto snapshot =
-      opened(name, place.text(), "", [&] { return build(record, shared_origin(), std::move(cow), place.text()); });
+  auto snapshot = opened(name, place.text(), "",
+                         [&] { return build(record, shared_origin(), std::move(cow), place.text(), next_id_++); });
   snapshot->record.chunk_sectors = snapshot->store->geometry().chunk_sectors();
   snapshot->record.cow_sectors = snapshot->cow->sectors();
   return snapshot;
 }
 
 std::shared_ptr<MountedSnapshot> MountedSet::build(const SnapshotRecord& record, std::shared_ptr<View> base,
-                                                   std::unique_ptr<BlockDevice> cow, const std::string& existing) {
+                                                   std::unique_ptr<BlockDevice> cow, const std::string& existing,
+                                                   std::uint64_t id) {
   const auto warn = [name = record.name, existing](const std::string& what) {
     log::warning("snapshot '{}', {}: {}", name, existing, what);
   };
@@ -201,24 +207,27 @@ std::shared_ptr<MountedSnapshot> MountedSet::build(const SnapshotRecord& record,
       record.type, *snapshot->cow,
       {.chunk_sectors = record.chunk_sectors, .must_exist = !existing.empty(), .warn = warn, .read_only = read_only()});
   const bool writable = !record.read_only && !read_only();
-  const std::uint64_t id = next_id_++;
   snapshot->view = std::make_unique<Snapshot>(
       std::move(base), *snapshot->cow, *snapshot->store, flusher_,
       Snapshot::Options{
           .held_capacity_bytes = options_.held_bytes,
           .writable = writable,
           .sectors = record.sectors,
-          .record_invalid = [this,
-                             name = record.name](const std::string& reason) { return record_invalid(name, reason); },
+          .record_invalid = [this, name = record.name,
+                             id](const std::string& reason) { return record_invalid(present_name(id, name), reason); },
           .changed = [this, name = record.name, id](
-                         SnapshotState state, const std::string& reason) { note_change(name, id, state, reason); }});
-  snapshot->file = std::make_unique<ViewFile>(
-      *snapshot->view, flusher_,
-      ViewFile::Options{.id = id,
-                        .size_bytes = record.sectors ? *record.sectors * sector_bytes : size_bytes(),
-                        .writable = writable,
-                        .created = to_timespec(record.created),
-                        .allocated_bytes = [cow = snapshot->cow.get()] { return cow->allocated_bytes(); }});
+                         SnapshotState state,
+                         const std::string& reason) { note_change(present_name(id, name), id, state, reason); }});
+  ViewFile::Options file{.id = id,
+                         .size_bytes = record.sectors ? *record.sectors * sector_bytes : size_bytes(),
+                         .writable = writable,
+                         .created = to_timespec(record.created),
+                         .allocated_bytes = [cow = snapshot->cow.get()] { return cow->allocated_bytes(); },
+                         .owner = recorded_owner(record.name),
+                         .record_owner = [this, name = record.name, id](
+                                             const Ownership& by) { return record_owner(present_name(id, name), by); }};
+  room_.apply_to(file);
+  snapshot->file = std::make_unique<ViewFile>(*snapshot->view, flusher_, std::move(file));
   return snapshot;
 }
 

@@ -20,6 +20,7 @@ constexpr std::chrono::milliseconds while_busy(200);
 MountedSet::Removed MountedSet::remove(std::string_view name) {
   MutexLock one_at_a_time(changes_);
   if (options_.read_only) throw std::runtime_error("the mount is read-only");
+  if (const auto why = hold_refusal(std::string(name)); !why.empty()) throw std::runtime_error(why);
   const auto snapshot = find(name);
   if (!snapshot) {
     remove_unopened(std::string(name));
@@ -122,16 +123,20 @@ void MountedSet::forget(MountedSnapshot& snapshot) {
   snapshot.view->base()->detach(*snapshot.view);
   flusher_.remove(*snapshot.view);
   log::info("snapshot '{}' removed", snapshot.record.name);
+  events_.note("removed", {{"snapshot", snapshot.record.name}});
   {
     MutexLock lock(mutex_);
     snapshots_.erase(snapshot.record.name);
+    fresh_.erase(snapshot.record.name);
   }
   departures_.look_again();
+  room_.look_again();
 }
 
 void MountedSet::remove_unopened(const std::string& name) {
   set_.remove(name);
   log::info("snapshot '{}' removed", name);
+  events_.note("removed", {{"snapshot", name}});
   MutexLock lock(mutex_);
   std::erase_if(unopened_, [&](const Unopened& each) { return each.record.name == name; });
 }

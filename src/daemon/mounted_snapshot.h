@@ -13,13 +13,14 @@
 namespace dmsnap {
 
 /// A snapshot of a mounted set, with all that it stands on. Shared: a request may still be under way when the set lets
-/// it go. Constant once built; the parts look after themselves.
+/// it go. Constant once it is shown; the parts look after themselves, and are shared with what takes its place under
+/// another name. What comes later uses what comes earlier.
 struct MountedSnapshot {
   SnapshotRecord record;
-  std::unique_ptr<BlockDevice> cow;
-  StorePtr store;
-  std::unique_ptr<Snapshot> view;
-  std::unique_ptr<ViewFile> file;
+  std::shared_ptr<BlockDevice> cow;
+  std::shared_ptr<ExceptionStore> store;
+  std::shared_ptr<Snapshot> view;
+  std::shared_ptr<ViewFile> file;
 };
 
 /// The view of a snapshot, with all that it stands on.

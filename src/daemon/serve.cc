@@ -59,6 +59,7 @@ class SignalThread {
       }
       log::info("signal {}: flushing and detaching the mount", signal);
       if (const auto error = set.flush_all()) log::error("flush: {}", error.message());
+      set.end_waiting();
       set.log_holders();
       session.detach();
       detached = true;
@@ -81,7 +82,12 @@ void run_session(const ServeOptions& options, MountedSet& set, const std::functi
   const SignalThread signal_thread(session, set);
   set.tell_changes_to(
       [&session](std::uint64_t file_id, Completion done) { session.forget_content(file_id, std::move(done)); });
-  const absl::Cleanup no_longer = [&set] { set.tell_changes_to(nullptr); };
+  set.tell_names_to(
+      [&session](const std::string& name, Completion done) { session.forget_name(name, std::move(done)); });
+  const absl::Cleanup no_longer = [&set] {
+    set.tell_changes_to(nullptr);
+    set.tell_names_to(nullptr);
+  };
   ready();
   session.run();
 }
@@ -140,6 +146,7 @@ log::Options log_options(const ServeOptions& options, bool watched) {
   log::Options to = options.log;
   to.syslog = to.file.empty() && !options.foreground;
   to.watched = watched;
+  to.fields = {{"DMSNAP_ORIGIN", options.origin.text()}, {"DMSNAP_MOUNTPOINT", options.mountpoint}};
   return to;
 }
 

@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "block/place.h"
+#include "daemon/on_full.h"
 #include "fuse/transport.h"
 #include "set/set_record.h"
 
@@ -34,6 +35,7 @@ struct ServeOptions {
   std::size_t held_bytes = std::size_t{64} << 20;
   TransportChoice transport = TransportChoice::automatic;
   std::optional<Layout> layout;  ///< of the set from now on; nothing: as it is
+  OnFull on_full;
   log::Options log;
 };
 

@@ -38,6 +38,13 @@ std::string name_in(const nlohmann::json& request) {
   return request["name"];
 }
 
+/// The daemon is in another folder than who asks.
+std::string absolute_path_in(const nlohmann::json& request, const char* member) {
+  std::string path = request.at(member);
+  if (!path.starts_with('/')) throw std::runtime_error(fmt::format("'{}' must be an absolute path", member));
+  return path;
+}
+
 Layout layout_in(const nlohmann::json& request) {
   const auto layout = parse_layout(request["layout"].get<std::string>());
   if (!layout) throw std::runtime_error("'layout' must be independent or chained");
@@ -50,19 +57,43 @@ FreezeMode freeze_in(const nlohmann::json& request) {
   return *mode;
 }
 
+/// 'names', or 'name' alone.
+std::vector<std::string> names_in(const nlohmann::json& request) {
+  if (!request.contains("names")) return {name_in(request)};
+  if (request.contains("name")) throw std::runtime_error("'name' and 'names' exclude each other");
+  std::vector<std::string> names = request["names"];
+  if (names.empty()) throw std::runtime_error("'names' is empty: name at least one snapshot");
+  return names;
+}
+
 nlohmann::json create(MountedSet& set, const nlohmann::json& request) {
-  CreateRequest wanted{.name = name_in(request)};
+  const std::vector<std::string> names = names_in(request);
+  CreateRequest wanted{.name = names.front(), .more_names = {names.begin() + 1, names.end()}};
   if (request.contains("type")) wanted.type = request["type"];
   if (request.contains("chunk_sectors")) wanted.chunk_sectors = whole_number<std::uint32_t>(request, "chunk_sectors");
   if (request.contains("cow_bytes")) wanted.cow_bytes = whole_number<std::uint64_t>(request, "cow_bytes");
   if (request.contains("read_only")) wanted.read_only = request["read_only"];
+  if (request.contains("cow")) wanted.cow_path = absolute_path_in(request, "cow");
   if (request.contains("of")) wanted.of = request["of"];
   if (request.contains("layout")) wanted.layout = layout_in(request);
   if (request.contains("freeze")) wanted.freeze = freeze_in(request);
+  if (request.contains("hold")) wanted.hold = request["hold"];
   const FreezeReport report = set.create(wanted);
-  return {{"snapshot", snapshot_report(set, *named(set, wanted.name), set.filesystem())},
+  nlohmann::json snapshots = nlohmann::json::array();
+  for (const auto& name : names) snapshots.push_back(snapshot_report(set, *named(set, name), set.filesystem()));
+  const nlohmann::json first = snapshots.front();
+  return {{"snapshot", first},
+          {"snapshots", std::move(snapshots)},
           {"freeze", freeze_report(report)},
           {"copies_of_a_write", set.copies_of_a_write()}};
+}
+
+nlohmann::json rename(MountedSet& set, const nlohmann::json& request) {
+  if (!request.contains("to")) throw std::runtime_error("'to' is missing");
+  const std::string to = request["to"];
+  set.rename(name_in(request), to);
+  for (const std::string& name : {name_in(request), to}) set.forget_name(name);
+  return {{"snapshot", snapshot_report(set, *named(set, to), set.filesystem())}};
 }
 
 /// null: no limit.
@@ -103,14 +134,38 @@ nlohmann::json diff(MountedSet& set, const nlohmann::json& request) {
   return difference_report(set, wanted);
 }
 
+nlohmann::json events(MountedSet& set, const nlohmann::json& request) {
+  std::optional<std::uint64_t> after;
+  if (request.contains("after")) after = whole_number<std::uint64_t>(request, "after");
+  EventLog::News news = set.news_after(after);
+  return {{"events", std::move(news.events)}, {"missed", news.missed}, {"newest", news.newest}};
+}
+
 }  // namespace
 
 SetControl::SetControl(MountedSet& set) {
-  dispatcher_.add("create", {"name", "type", "chunk_sectors", "cow_bytes", "read_only", "of", "layout", "freeze"},
-                  [&set](const nlohmann::json& request) { return create(set, request); });
+  dispatcher_.add(
+      "create",
+      {"name", "names", "type", "chunk_sectors", "cow_bytes", "cow", "read_only", "of", "layout", "freeze", "hold"},
+      [&set](const nlohmann::json& request) { return create(set, request); });
   dispatcher_.add("remove", {"name"}, [&set](const nlohmann::json& request) {
     const bool leaving = set.remove(name_in(request)) == MountedSet::Removed::leaving;
+    if (!leaving) set.forget_name(name_in(request));
     return nlohmann::json{{"leaving", leaving}};
+  });
+  dispatcher_.add("resize", {"name", "cow_bytes"}, [&set](const nlohmann::json& request) {
+    if (!request.contains("cow_bytes")) throw std::runtime_error("'cow_bytes' is missing");
+    set.resize(name_in(request), whole_number<std::uint64_t>(request, "cow_bytes"));
+    return nlohmann::json{{"snapshot", snapshot_report(set, *named(set, name_in(request)), set.filesystem())}};
+  });
+  dispatcher_.add("rename", {"name", "to"}, [&set](const nlohmann::json& request) { return rename(set, request); });
+  dispatcher_.add("hold", {"name", "reason"}, [&set](const nlohmann::json& request) {
+    set.hold(name_in(request), request.value("reason", ""));
+    return nlohmann::json::object();
+  });
+  dispatcher_.add("release", {"name"}, [&set](const nlohmann::json& request) {
+    set.release(name_in(request));
+    return nlohmann::json::object();
   });
   dispatcher_.add("merge", {"name", "force", "keep", "defer", "dry_run", "bytes_per_second"},
                   [&set](const nlohmann::json& request) { return merge(set, request); });
@@ -118,14 +173,15 @@ SetControl::SetControl(MountedSet& set) {
     set.cancel_merge(name_in(request));
     return nlohmann::json::object();
   });
-  dispatcher_.add("throttle", {"name", "bytes_per_second"}, [&set](const nlohmann::json& request) {
+  dispatcher_.add_look("throttle", {"name", "bytes_per_second"}, [&set](const nlohmann::json& request) {
     set.throttle_merge(name_in(request), speed_in(request));
     return nlohmann::json{{"merge", merge_report(set)}};
   });
-  dispatcher_.add("list", {}, [&set](const nlohmann::json&) {
+  dispatcher_.add_look("list", {}, [&set](const nlohmann::json&) {
     return nlohmann::json{{"snapshots", status_report(set)["snapshots"]}};
   });
-  dispatcher_.add("status", {"name"}, [&set](const nlohmann::json& request) { return status(set, request); });
+  dispatcher_.add_look("status", {"name"}, [&set](const nlohmann::json& request) { return status(set, request); });
+  dispatcher_.add_look("events", {"after"}, [&set](const nlohmann::json& request) { return events(set, request); });
   dispatcher_.add("diff", {"a", "b", "from"}, [&set](const nlohmann::json& request) { return diff(set, request); });
   dispatcher_.add("flush", {}, [&set](const nlohmann::json&) {
     if (const auto error = set.flush_all()) throw std::runtime_error("flush: " + error.message());

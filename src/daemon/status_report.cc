@@ -14,8 +14,6 @@
 
 namespace dmsnap {
 
-namespace {
-
 const char* state_word(const MountedSet& set, const MountedSnapshot& snapshot) {
   if (set.merging(snapshot.record.name)) return "merging";
   if (set.leaving(snapshot.record.name)) return "removing";
@@ -26,6 +24,8 @@ const char* state_word(const MountedSet& set, const MountedSnapshot& snapshot) {
   }
   return "unknown";
 }
+
+namespace {
 
 const char* transport_name(Transport transport) {
   switch (transport) {
@@ -40,11 +40,10 @@ std::string reason_of(const MountedSet& set, const MountedSnapshot& snapshot) {
   return set.leaving(name) ? set.leaving_problem(name) : snapshot.view->reason();
 }
 
-/// lvm2's percentage: of the whole device, with 0 for empty and 100 for full.
-double full_percent(const StoreUsage& usage) {
-  if (usage.allocated <= usage.metadata) return 0;
-  if (usage.allocated >= usage.total) return 100;
-  return 100.0 * static_cast<double>(usage.allocated) / static_cast<double>(usage.total);
+std::vector<std::string> warnings_of(const MountedSet& set) {
+  std::vector<std::string> warnings;
+  for (const Fullness& each : set.nearly_full()) warnings.push_back(each.warning);
+  return warnings;
 }
 
 }  // namespace
@@ -64,6 +63,12 @@ Names names_of_views(const MountedSet& set) {
   return names;
 }
 
+/// Why it is held; null when it is not.
+nlohmann::json held_report(const MountedSet& set, const std::string& name) {
+  const auto why = set.held(name);
+  return why ? nlohmann::json(*why) : nlohmann::json();
+}
+
 nlohmann::json report_of(const MountedSet& set, const MountedSnapshot& snapshot, const std::string& filesystem,
                          const Names& names) {
   const StoreUsage usage = snapshot.store->usage();
@@ -77,6 +82,7 @@ nlohmann::json report_of(const MountedSet& set, const MountedSnapshot& snapshot,
       {"state", state_word(set, snapshot)},
       {"reason", reason_of(set, snapshot)},
       {"deferred", set.deferred(snapshot.record.name)},
+      {"held", held_report(set, snapshot.record.name)},
       {"base", base == names.end() ? nlohmann::json() : nlohmann::json(base->second)},
       {"chunk_bytes", snapshot.store->geometry().chunk_bytes()},
       {"created", to_iso(snapshot.record.created)},
@@ -136,6 +142,7 @@ nlohmann::json status_report(const MountedSet& set) {
                          {"base", record.base.empty() ? nlohmann::json() : nlohmann::json(record.base)},
                          {"chunk_bytes", record.chunk_sectors * sector_bytes},
                          {"created", to_iso(record.created)},
+                         {"held", held_report(set, record.name)},
                          {"read_only", record.read_only}});
   }
   return {
@@ -148,6 +155,9 @@ nlohmann::json status_report(const MountedSet& set) {
       {"read_only", set.read_only()},
       {"read_only_reason", set.read_only_reason()},
       {"held_bytes", set.held_bytes()},
+      {"on_full", on_full_text(set.room().on_full())},
+      {"waiting_writes", set.room().waiting()},
+      {"warnings", warnings_of(set)},
       {"merge", merge_report(set)},
       {"pid", ::getpid()},
       {"transport", transport_name(set.transport())},
@@ -169,6 +179,9 @@ std::string text_of(const MountedSet& set, const MountedSnapshot& snapshot, cons
                                  human_size(snapshot.store->geometry().chunk_bytes()), snapshot.store->type_name());
   if (const auto base = names.find(snapshot.view->base()); base != names.end()) {
     text += fmt::format("    falls through to {}\n", base->second);
+  }
+  if (const auto why = set.held(snapshot.record.name)) {
+    text += fmt::format("    held{}{}\n", why->empty() ? "" : ": ", *why);
   }
   if (!snapshot.record.not_frozen.empty()) text += "    not frozen: " + snapshot.record.not_frozen + "\n";
   if (const std::string reason = reason_of(set, snapshot); !reason.empty()) text += "    " + reason + "\n";
@@ -192,6 +205,13 @@ std::string status_text(const MountedSet& set) {
   if (set.layout() != Layout::independent) text += fmt::format("layout      {}\n", layout_name(set.layout()));
   text += fmt::format("transport   {}\n", transport_name(set.transport()));
   text += fmt::format("held        {} wait for their copies\n", human_size(set.held_bytes()));
+  if (set.room().on_full().policy != OnFull::Policy::invalidate) {
+    text += fmt::format("on full     {}\n", on_full_text(set.room().on_full()));
+  }
+  if (const auto waiting = set.room().waiting()) {
+    text += fmt::format("waiting     {} writes wait for room: make some, or resize or remove a snapshot\n", waiting);
+  }
+  for (const std::string& warning : warnings_of(set)) text += fmt::format("warning     {}\n", warning);
   if (!set.setup().io_flusher)
     text += "note        can hang when memory runs out: PR_SET_IO_FLUSHER is not permitted (needs CAP_SYS_RESOURCE)\n";
   if (!set.freezing().helper()) {

@@ -13,6 +13,8 @@ struct MountedSnapshot;
 // What `list`, `status` and the files in .dmsnap/ say (dmsnap-control(7) has the members). Any thread; nothing is
 // scanned.
 
+/// "active", "overflow", "invalid" and so on.
+const char* state_word(const MountedSet& set, const MountedSnapshot& snapshot);
 /// Of the merge that is going on; null when there is none.
 nlohmann::json merge_report(const MountedSet& set);
 nlohmann::json merge_plan_report(const MergePlan& plan);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #pragma once
 
+#include <cstddef>
 #include <memory>
 #include <system_error>
 #include <utility>
@@ -41,8 +42,12 @@ class DeferredReply {
       : debt_(owed.get(), Pay{owed}), reply_(std::move(reply)) {
     owed->add();
   }
-  /// Once.
+  /// One of these, once.
   void answer(std::error_code why) { std::move(reply_).error(why); }
+  void answer_written(std::error_code why, std::size_t bytes) {
+    if (why) return answer(why);
+    std::move(reply_).written(bytes);
+  }
 
  private:
   struct Pay {

@@ -15,8 +15,8 @@ class EagerWait {
  public:
   /// Longest look.
   static constexpr std::chrono::microseconds look{50};
-  /// The processor is offered at once, for whoever has the answer, and then this often: each offer puts the thread behind
-  /// everything else that is there for the processor (Linux 6.18), if only for idle time.
+  /// The processor is offered at once, for whoever has the answer, and then this often: each offer puts the thread
+  /// behind everything else that is there for the processor (Linux 6.18), if only for idle time.
   static constexpr std::chrono::microseconds between_offers{10};
   /// A sleep that was this short would have been better spent looking.
   static constexpr std::chrono::microseconds short_sleep{100};

@@ -29,7 +29,8 @@ void Operations::open(Reply reply, fuse_ino_t inode, fuse_file_info* file) {
     case Node::Kind::control: return open_control(std::move(reply), *file);
     case Node::Kind::root:
     case Node::Kind::snapshots:
-    case Node::Kind::dot_dmsnap: return std::move(reply).error(std::errc::is_a_directory);
+    case Node::Kind::dot_dmsnap:
+    case Node::Kind::delta: return std::move(reply).error(std::errc::is_a_directory);
   }
 }
 
@@ -43,8 +44,9 @@ void Operations::open_image(Reply reply, Node node, fuse_file_info& file) {
     return std::move(reply).error(std::errc::operation_not_permitted);
   }
   if (const auto why = node.image->opened()) return std::move(reply).error(why);
-  file.keep_cache = 1;
-  handles_.answer_open(std::move(reply), file, std::make_unique<ImageHandle>(std::move(node.image), owed_));
+  file.keep_cache = node.made ? 0 : 1;
+  file.direct_io = node.made ? 1 : 0;
+  handles_.answer_open(std::move(reply), file, std::make_unique<ImageHandle>(std::move(node.image), owed_, sought_));
 }
 
 void Operations::open_text(Reply reply, const Node& node, fuse_file_info& file) {
@@ -57,7 +59,9 @@ void Operations::open_text(Reply reply, const Node& node, fuse_file_info& file) 
 
 void Operations::open_control(Reply reply, fuse_file_info& file) {
   file.direct_io = 1;
-  handles_.answer_open(std::move(reply), file, std::make_unique<ControlHandle>(control_));
+  const bool can_be_read = (file.flags & O_ACCMODE) != O_WRONLY;
+  handles_.answer_open(std::move(reply), file,
+                       std::make_unique<ControlHandle>(control_, control_threads_, can_be_read));
 }
 
 void Operations::opendir(Reply reply, fuse_ino_t inode, fuse_file_info* file) {
@@ -74,8 +78,15 @@ void Operations::write(Reply reply, fuse_ino_t /*inode*/, const char* data, std:
                                static_cast<std::uint64_t>(offset));
 }
 
-void Operations::flush(Reply reply, fuse_ino_t /*inode*/, fuse_file_info* /*file*/) {
-  std::move(reply).done();
+void Operations::flush(Reply reply, fuse_ino_t /*inode*/, fuse_file_info* file) {
+  HandleTable::at(*file).close_descriptor(std::move(reply));
+}
+
+void Operations::copy_file_range(Reply reply, fuse_ino_t /*inode*/, off_t from, fuse_file_info* source,
+                                 fuse_ino_t /*to_inode*/, off_t to, fuse_file_info* target, std::size_t size,
+                                 int /*flags*/) {
+  HandleTable::at(*target).copy(std::move(reply), HandleTable::at(*source).image(), static_cast<std::uint64_t>(from),
+                                static_cast<std::uint64_t>(to), size);
 }
 
 void Operations::fsync(Reply reply, fuse_ino_t /*inode*/, int /*data_only*/, fuse_file_info* file) {
@@ -104,8 +115,14 @@ void Operations::lseek(Reply reply, fuse_ino_t /*inode*/, off_t offset, int when
 }
 
 void Operations::release(Reply reply, fuse_ino_t /*inode*/, fuse_file_info* file) {
-  handles_.close(*file);
-  std::move(reply).done();
+  if (!HandleTable::at(*file).may_wait_to_close()) {
+    handles_.close(*file);
+    return std::move(reply).done();
+  }
+  do_what_may_wait([this, reply = std::move(reply), file = *file]() mutable {
+    handles_.close(file);
+    std::move(reply).done();
+  });
 }
 
 }  // namespace dmsnap

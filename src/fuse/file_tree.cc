@@ -13,6 +13,9 @@ namespace dmsnap {
 
 namespace {
 
+/// FUSE_UNKNOWN_INO
+constexpr fuse_ino_t unknown_inode = 0xffffffff;
+
 std::timespec now() {
   std::timespec t{};
   std::timespec_get(&t, TIME_UTC);
@@ -22,6 +25,12 @@ std::timespec now() {
 Node image_node(std::shared_ptr<ExportedFile> image) {
   const fuse_ino_t inode = image->id();
   return {.inode = inode, .kind = Node::Kind::image, .text_name = {}, .image = std::move(image)};
+}
+
+Node made_node(std::shared_ptr<ExportedFile> image) {
+  Node node = image_node(std::move(image));
+  node.made = true;
+  return node;
 }
 
 Node plain_node(fuse_ino_t inode, Node::Kind kind) {
@@ -45,7 +54,7 @@ FileTree::FileTree(ExportedTree& tree, bool open_to_others)
       user_(::getuid()),
       group_(::getgid()),
       mounted_at_(now()) {
-  if (texts_.size() > first_image_inode - first_text_inode) throw std::length_error("too many text files in .dmsnap");
+  if (texts_.size() > delta_inode - first_text_inode) throw std::length_error("too many text files in .dmsnap");
 }
 
 Result<Node> FileTree::find(fuse_ino_t folder, std::string_view name) {
@@ -53,6 +62,7 @@ Result<Node> FileTree::find(fuse_ino_t folder, std::string_view name) {
     case root_inode: return find_in_root(name);
     case snapshots_inode: return find_snapshot(name);
     case dot_dmsnap_inode: return find_in_dot_dmsnap(name);
+    case delta_inode: return find_delta(name);
     default: break;
   }
   const auto found = node(folder);
@@ -68,6 +78,7 @@ Result<Node> FileTree::find_in_root(std::string_view name) {
 
 Result<Node> FileTree::find_in_dot_dmsnap(std::string_view name) const {
   if (name == "control") return fixed_node(control_inode);
+  if (name == "delta") return fixed_node(delta_inode);
   const auto text = std::find(texts_.begin(), texts_.end(), name);
   if (text == texts_.end()) return none();
   return fixed_node(first_text_inode + static_cast<fuse_ino_t>(text - texts_.begin()));
@@ -83,11 +94,23 @@ Result<Node> FileTree::find_snapshot(std::string_view name) {
   return image_node(std::move(image));
 }
 
+Result<Node> FileTree::find_delta(std::string_view name) {
+  auto image = tree_.delta(name);
+  if (!image) return failure(image.error());
+  MutexLock lock(mutex_);
+  Known& known = known_[(*image)->id()];
+  known.name = name;
+  known.made = *image;
+  ++known.lookups;
+  return made_node(*std::move(image));
+}
+
 Result<Node> FileTree::fixed_node(fuse_ino_t inode) const {
   switch (inode) {
     case root_inode: return plain_node(inode, Node::Kind::root);
     case snapshots_inode: return plain_node(inode, Node::Kind::snapshots);
     case dot_dmsnap_inode: return plain_node(inode, Node::Kind::dot_dmsnap);
+    case delta_inode: return plain_node(inode, Node::Kind::delta);
     case control_inode: return plain_node(inode, Node::Kind::control);
     default: break;
   }
@@ -104,11 +127,24 @@ Result<Node> FileTree::node(fuse_ino_t inode) {
     MutexLock lock(mutex_);
     const auto known = known_.find(inode);
     if (known == known_.end()) return stale();
+    if (known->second.made) return made_node(known->second.made);
     name = known->second.name;
   }
   auto image = tree_.snapshot(name);
-  if (!image || image->id() != inode) return stale();
-  return image_node(std::move(image));
+  if (image && image->id() == inode) return image_node(std::move(image));
+  return renamed_node(inode);
+}
+
+/// Of a file that is open, or is looked up, while it gets another name.
+Result<Node> FileTree::renamed_node(fuse_ino_t inode) {
+  for (const std::string& name : tree_.snapshot_names()) {
+    auto image = tree_.snapshot(name);
+    if (!image || image->id() != inode) continue;
+    MutexLock lock(mutex_);
+    if (const auto known = known_.find(inode); known != known_.end()) known->second.name = name;
+    return image_node(std::move(image));
+  }
+  return stale();
 }
 
 void FileTree::forget(fuse_ino_t inode, std::uint64_t lookups) {
@@ -133,11 +169,14 @@ struct stat FileTree::attributes(const Node& node) const {
   switch (node.kind) {
     case Node::Kind::root:
     case Node::Kind::snapshots:
-    case Node::Kind::dot_dmsnap: s.st_mode = S_IFDIR | folder_mode_; break;
+    case Node::Kind::dot_dmsnap:
+    case Node::Kind::delta: s.st_mode = S_IFDIR | folder_mode_; break;
     case Node::Kind::control: s.st_mode = S_IFREG | 0600; break;
     case Node::Kind::text: s.st_mode = S_IFREG | 0400; break;
     case Node::Kind::image:
-      s.st_mode = S_IFREG | (node.image->writable() ? 0600 : 0400);
+      s.st_uid = node.image->owner().user;
+      s.st_gid = node.image->owner().group;
+      s.st_mode = S_IFREG | (node.image->owner().mode & (node.image->writable() ? 0777U : 0555U));
       s.st_size = static_cast<off_t>(node.image->size());
       s.st_blocks = static_cast<blkcnt_t>((node.image->allocated_bytes() + 511) / 512);
       s.st_mtim = s.st_ctim = s.st_atim = node.image->created();
@@ -160,7 +199,12 @@ std::vector<FolderEntry> FileTree::list(fuse_ino_t folder) {
       return entries;
     case dot_dmsnap_inode:
       entries.push_back({"control", control_inode, S_IFREG});
+      entries.push_back({"delta", delta_inode, S_IFDIR});
       for (fuse_ino_t inode = first_text_inode; const auto& name : texts_) entries.push_back({name, inode++, S_IFREG});
+      return entries;
+    case delta_inode:
+      // Their numbers are known when they are looked for.
+      for (auto& name : tree_.delta_names()) entries.push_back({std::move(name), unknown_inode, S_IFREG});
       return entries;
     default: return {};
   }

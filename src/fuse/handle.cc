@@ -22,14 +22,33 @@ void Handle::sync(Reply reply) {
   std::move(reply).done();
 }
 
-void HandleTable::answer_open(Reply reply, fuse_file_info& file, std::unique_ptr<Handle> handle) {
+void Handle::copy(Reply reply, const std::shared_ptr<ExportedFile>& /*source*/, std::uint64_t /*from*/,
+                  std::uint64_t /*to*/, std::uint64_t /*bytes*/) {
+  std::move(reply).error(std::errc::operation_not_supported);
+}
+
+void Handle::close_descriptor(Reply reply) {
+  std::move(reply).done();
+}
+
+void HandleTable::keep(fuse_file_info& file, std::unique_ptr<Handle> handle) {
   const Handle* const key = handle.get();
   file.fh = reinterpret_cast<std::uintptr_t>(key);
-  {
-    MutexLock lock(mutex_);
-    open_.emplace(key, std::move(handle));
-  }
+  MutexLock lock(mutex_);
+  open_.emplace(key, std::move(handle));
+}
+
+void HandleTable::answer_open(Reply reply, fuse_file_info& file, std::unique_ptr<Handle> handle) {
+  keep(file, std::move(handle));
   if (!std::move(reply).opened(file)) close(file);
+}
+
+bool HandleTable::answer_create(Reply reply, const fuse_entry_param& entry, fuse_file_info& file,
+                                std::unique_ptr<Handle> handle) {
+  keep(file, std::move(handle));
+  if (std::move(reply).created(entry, file)) return true;
+  close(file);
+  return false;
 }
 
 Handle& HandleTable::at(const fuse_file_info& file) {
@@ -37,7 +56,7 @@ Handle& HandleTable::at(const fuse_file_info& file) {
 }
 
 void HandleTable::close(const fuse_file_info& file) {
-  std::unique_ptr<Handle> closed;
+  std::unique_ptr<Handle> closed;  // goes when the lock is given back
   MutexLock lock(mutex_);
   const auto found = open_.find(&at(file));
   if (found == open_.end()) return;

@@ -47,11 +47,17 @@ void answer_write(Reply reply, std::error_code outcome, std::span<const std::byt
 
 }  // namespace
 
-ImageHandle::ImageHandle(std::shared_ptr<ExportedFile> file, std::shared_ptr<OwedAnswers> owed)
-    : file_(std::move(file)), owed_(std::move(owed)) {}
+ImageHandle::ImageHandle(std::shared_ptr<ExportedFile> file, std::shared_ptr<OwedAnswers> owed,
+                         std::shared_ptr<SoughtImages> sought, Of whose)
+    : file_(std::move(file)), owed_(std::move(owed)), sought_(std::move(sought)), whose_(whose) {}
+
+std::shared_ptr<ExportedFile> ImageHandle::source_of(const Reply& reply) const {
+  return whose_ == Of::its_maker ? sought_->by(fuse_req_ctx(reply.request())->pid) : nullptr;
+}
 
 ImageHandle::~ImageHandle() {
   file_->closed();
+  if (whose_ == Of::its_maker) file_->maker_closed();
 }
 
 void ImageHandle::read(Reply reply, std::size_t size, std::uint64_t offset) {
@@ -68,10 +74,19 @@ void ImageHandle::read(Reply reply, std::size_t size, std::uint64_t offset) {
 void ImageHandle::write(Reply reply, std::span<const std::byte> data, std::uint64_t offset) {
   const std::uint64_t end = file_->size();
   if (offset > end || data.size() > end - offset) return std::move(reply).error(std::errc::file_too_large);
+  if (auto source = source_of(reply)) {
+    return do_what_may_wait(
+        [file = file_, source = std::move(source), reply = std::move(reply), offset, data]() mutable {
+          const auto copied = file->maker_copies(*source, offset, data.size(), data);
+          answer_write(std::move(reply), copied ? *copied : file->write(offset, data), data);
+        });
+  }
   if (data.size() >= large_request) call_for_help();
   if (const auto outcome = file_->try_write(offset, data)) return answer_write(std::move(reply), *outcome, data);
-  do_what_may_wait([file = file_, reply = std::move(reply), offset, data]() mutable {
-    answer_write(std::move(reply), file->write(offset, data), data);
+  const auto deferred = std::make_shared<DeferredReply>(std::move(reply), owed_);
+  do_what_may_wait([file = file_, deferred, offset, data] {
+    file->write_when_room(
+        offset, data, [deferred, bytes = data.size()](std::error_code why) { deferred->answer_written(why, bytes); });
   });
 }
 
@@ -79,14 +94,20 @@ void ImageHandle::zero(Reply reply, std::uint64_t offset, std::uint64_t bytes) {
   const std::uint64_t end = file_->size();
   bytes = std::min(bytes, end - std::min(offset, end));
   if (bytes == 0) return std::move(reply).done();
-  do_what_may_wait([file = file_, reply = std::move(reply), offset, bytes]() mutable {
-    std::move(reply).error(file->zero(offset, bytes));
+  auto source = source_of(reply);
+  const auto deferred = std::make_shared<DeferredReply>(std::move(reply), owed_);
+  do_what_may_wait([file = file_, source = std::move(source), deferred, offset, bytes] {
+    if (source) {
+      if (const auto copied = file->maker_copies(*source, offset, bytes, {})) return deferred->answer(*copied);
+    }
+    file->zero_when_room(offset, bytes, [deferred](std::error_code why) { deferred->answer(why); });
   });
 }
 
 void ImageHandle::seek(Reply reply, std::uint64_t offset, int whence) {
   if (whence != SEEK_DATA && whence != SEEK_HOLE) return std::move(reply).error(std::errc::invalid_argument);
   if (offset >= file_->size()) return std::move(reply).error(std::errc::no_such_device_or_address);
+  sought_->sought(fuse_req_ctx(reply.request())->pid, file_);
   do_what_may_wait([file = file_, reply = std::move(reply), offset, whence]() mutable {
     const auto found = whence == SEEK_DATA ? file->next_data(offset) : file->next_hole(offset);
     if (!found) return std::move(reply).error(found.error());
@@ -97,6 +118,26 @@ void ImageHandle::seek(Reply reply, std::uint64_t offset, int whence) {
 void ImageHandle::sync(Reply reply) {
   const auto deferred = std::make_shared<DeferredReply>(std::move(reply), owed_);
   file_->flush([deferred](std::error_code why) { deferred->answer(why); });
+}
+
+void ImageHandle::copy(Reply reply, const std::shared_ptr<ExportedFile>& source, std::uint64_t from, std::uint64_t to,
+                       std::uint64_t bytes) {
+  if (!source) return std::move(reply).error(std::errc::invalid_argument);
+  const std::uint64_t end = file_->size();
+  if (to >= end) return std::move(reply).error(std::errc::file_too_large);
+  bytes = std::min({bytes, end - to, source->size() - std::min(from, source->size())});
+  if (bytes == 0) return std::move(reply).written(0);
+  do_what_may_wait([file = file_, source, reply = std::move(reply), from, to, bytes]() mutable {
+    const auto copied = file->copy_from(*source, from, to, bytes);
+    if (!copied) return std::move(reply).error(copied.error());
+    std::move(reply).written(*copied);
+  });
+}
+
+void ImageHandle::close_descriptor(Reply reply) {
+  if (whose_ != Of::its_maker) return std::move(reply).done();
+  do_what_may_wait(
+      [file = file_, reply = std::move(reply)]() mutable { std::move(reply).error(file->maker_closes()); });
 }
 
 }  // namespace dmsnap

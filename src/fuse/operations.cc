@@ -33,11 +33,11 @@ struct Operations::Entry<method> {
   }
 };
 
-Operations::Operations(ExportedTree& tree, ControlHandler& control, bool open_to_others, std::string mountpoint)
+Operations::Operations(ExportedTree& tree, ControlHandler& control, bool open_to_others)
     : tree_(tree),
       control_(control),
-      mountpoint_(std::move(mountpoint)),
       owed_(std::make_shared<OwedAnswers>()),
+      sought_(std::make_shared<SoughtImages>()),
       files_(tree, open_to_others) {}
 
 fuse_lowlevel_ops Operations::table() {
@@ -54,6 +54,7 @@ fuse_lowlevel_ops Operations::table() {
   ops.flush = Entry<&Operations::flush>::call;
   ops.fsync = Entry<&Operations::fsync>::call;
   ops.fallocate = Entry<&Operations::fallocate>::call;
+  ops.copy_file_range = Entry<&Operations::copy_file_range>::call;
   ops.lseek = Entry<&Operations::lseek>::call;
   ops.release = Entry<&Operations::release>::call;
   ops.opendir = Entry<&Operations::opendir>::call;
@@ -79,24 +80,40 @@ void Operations::init(void* /*operations*/, fuse_conn_info* connection) {
   decline_capabilities(*connection, FUSE_CAP_AUTO_INVAL_DATA | FUSE_CAP_WRITEBACK_CACHE | FUSE_CAP_SPLICE_READ |
                                         FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE);
   connection->max_write = 1 << 20;
-  connection->max_background = 128;
-  connection->congestion_threshold = 96;
+  // More than may wait for room at once: they must not be all.
+  connection->max_background = 256;
+  connection->congestion_threshold = 192;
 }
 
 void Operations::finish() {
+  tree_.connection_ended();
+  control_threads_.finish();
   owed_->wait();
   handles_.close_all();
 }
 
-void Operations::lookup(Reply reply, fuse_ino_t folder, const char* name) {
+Result<fuse_entry_param> Operations::entry_of(fuse_ino_t folder, const char* name) {
   const auto found = files_.find(folder, name);
-  if (!found) return std::move(reply).error(found.error());
+  if (!found) return failure(found.error());
   fuse_entry_param entry{};
   entry.ino = found->inode;
   entry.attr = files_.attributes(*found);
   entry.attr_timeout = timeout_of(*found);
-  entry.entry_timeout = image_timeout_seconds;
-  std::move(reply).entry(entry);
+  entry.entry_timeout = found->made ? 0.0 : image_timeout_seconds;
+  return entry;
+}
+
+void Operations::lookup(Reply reply, fuse_ino_t folder, const char* name) {
+  if (folder != delta_inode) return answer_lookup(std::move(reply), folder, name);
+  do_what_may_wait([this, reply = std::move(reply), folder, name = std::string(name)]() mutable {
+    answer_lookup(std::move(reply), folder, name.c_str());
+  });
+}
+
+void Operations::answer_lookup(Reply reply, fuse_ino_t folder, const char* name) {
+  const auto entry = entry_of(folder, name);
+  if (!entry) return std::move(reply).error(entry.error());
+  std::move(reply).entry(*entry);
 }
 
 void Operations::forget(Reply reply, fuse_ino_t inode, std::uint64_t lookups) {
@@ -116,8 +133,18 @@ void Operations::setattr(Reply reply, fuse_ino_t inode, struct stat* wanted, int
   const struct stat present = files_.attributes(*node);
   const bool owner_or_mode = (which & (FUSE_SET_ATTR_MODE | FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID)) != 0;
   const bool other_size = (which & FUSE_SET_ATTR_SIZE) != 0 && wanted->st_size != present.st_size;
-  if (owner_or_mode || other_size) return std::move(reply).error(std::errc::operation_not_permitted);
-  std::move(reply).attributes(present, timeout_of(*node));
+  if (other_size || (owner_or_mode && !node->image)) {
+    return std::move(reply).error(std::errc::operation_not_permitted);
+  }
+  if (!owner_or_mode) return std::move(reply).attributes(present, timeout_of(*node));
+  Ownership owner = node->image->owner();
+  if ((which & FUSE_SET_ATTR_UID) != 0) owner.user = wanted->st_uid;
+  if ((which & FUSE_SET_ATTR_GID) != 0) owner.group = wanted->st_gid;
+  if ((which & FUSE_SET_ATTR_MODE) != 0) owner.mode = wanted->st_mode & 0777U;
+  do_what_may_wait([this, reply = std::move(reply), node = *node, owner]() mutable {
+    if (const auto why = node.image->own(owner)) return std::move(reply).error(why);
+    std::move(reply).attributes(files_.attributes(node), timeout_of(node));
+  });
 }
 
 void Operations::statfs(Reply reply, fuse_ino_t /*inode*/) {

@@ -38,6 +38,10 @@ class Reply {
   void entry(const fuse_entry_param& e) && { fuse_reply_entry(take(), &e); }
   void attributes(const struct stat& s, double timeout_seconds) && { fuse_reply_attr(take(), &s, timeout_seconds); }
   void filesystem(const struct statvfs& s) && { fuse_reply_statfs(take(), &s); }
+  /// As opened(), of a file that did not exist.
+  [[nodiscard]] bool created(const fuse_entry_param& e, const fuse_file_info& file) && {
+    return fuse_reply_create(take(), &e, &file) == 0;
+  }
   /// False: nobody waits for the open any more, and no release will come.
   [[nodiscard]] bool opened(const fuse_file_info& file) && { return fuse_reply_open(take(), &file) == 0; }
 

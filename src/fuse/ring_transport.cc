@@ -26,8 +26,9 @@ namespace dmsnap {
 
 namespace {
 
-/// Requests of one processor that are in hand at once, those that wait included. Memory is taken as they are used.
-constexpr unsigned slots_for_a_processor = 64;
+/// Requests of one processor that are in hand at once, those that wait included. Memory is taken as they are used. More
+/// than may wait for room at once, so that what makes room gets through.
+constexpr unsigned slots_for_a_processor = 192;
 /// For processors that nothing should run on: the kernel wants slots for each before it uses any.
 constexpr unsigned slots_for_an_absent_processor = 4;
 

@@ -14,15 +14,18 @@ namespace dmsnap {
 /// In the order of dependence: what comes later uses what comes earlier, and goes first.
 struct Session::Parts {
   Parts(ExportedTree& tree, ControlHandler& control, const SessionOptions& options)
-      : operations(tree, control, options.allow_other, absolute_mountpoint(options.mountpoint)),
+      : operations(tree, control, options.allow_other),
         mount(options, Operations::table(), &operations),
         loop(mount.session(), options.max_threads),
-        invalidator(mount.session()) {}
+        contents(mount.session()),
+        names(mount.session()) {}
 
   Operations operations;
   FuseMount mount;
   RequestLoop loop;
-  CacheInvalidator invalidator;
+  CacheInvalidator contents;
+  /// By itself: it waits for folders that requests in progress have locked, and these may wait for contents.
+  CacheInvalidator names;
 };
 
 Session::Session(ExportedTree& tree, ControlHandler& control, const SessionOptions& options)
@@ -52,11 +55,11 @@ void Session::detach() {
 }
 
 void Session::forget_content(std::uint64_t file_id, Completion done) {
-  parts_->invalidator.content(file_id, std::move(done));
+  parts_->contents.content(file_id, std::move(done));
 }
 
 void Session::forget_name(std::string_view snapshot, Completion done) {
-  parts_->invalidator.name(snapshots_inode, snapshot, std::move(done));
+  parts_->names.name(snapshots_inode, snapshot, std::move(done));
 }
 
 }  // namespace dmsnap

@@ -7,6 +7,7 @@
 #include <exception>
 #include <string>
 #include <system_error>
+#include <utility>
 
 #include "base/log.h"
 #include "fuse/signals_blocked.h"
@@ -35,7 +36,8 @@ void log_failed_request() {
   }
 }
 
-WaitingThreads::WaitingThreads(unsigned max_threads) : max_threads_(std::max(max_threads, 1U)) {}
+WaitingThreads::WaitingThreads(unsigned max_threads, std::string name)
+    : max_threads_(std::max(max_threads, 1U)), name_(std::move(name)) {}
 
 WaitingThreads::~WaitingThreads() {
   finish();
@@ -57,7 +59,7 @@ void WaitingThreads::start_thread() {
   const AllSignalsBlocked blocked;
   const auto number = threads_.size();
   threads_.emplace_back([this, number] {
-    pthread_setname_np(pthread_self(), ("dmsnap-wait-" + std::to_string(number)).c_str());
+    pthread_setname_np(pthread_self(), (name_ + "-" + std::to_string(number)).c_str());
     work();
   });
 }

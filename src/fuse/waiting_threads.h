@@ -4,6 +4,7 @@
 #include <deque>
 #include <functional>
 #include <future>
+#include <string>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -14,12 +15,12 @@
 namespace dmsnap {
 
 /// Threads for what threads that serve a ring must not do: wait. Made when they are needed, up to a limit, then work
-/// queues. They are called `dmsnap-wait-N` and take no signals.
+/// queues. They are called NAME-N and take no signals.
 class WaitingThreads {
  public:
   using Work = std::packaged_task<void()>;
 
-  explicit WaitingThreads(unsigned max_threads);
+  explicit WaitingThreads(unsigned max_threads, std::string name = "dmsnap-wait");
   WaitingThreads(const WaitingThreads&) = delete;
   WaitingThreads& operator=(const WaitingThreads&) = delete;
   /// finish()
@@ -35,6 +36,7 @@ class WaitingThreads {
   void start_thread() REQUIRES(mutex_);
 
   const unsigned max_threads_;
+  const std::string name_;
 
   Mutex mutex_;
   CondVar changed_;

@@ -63,6 +63,23 @@ std::string filesystem_type(int fd, std::uint64_t offset, std::uint64_t bytes) {
   return type;
 }
 
+std::string signature_in(int fd) {
+  const Probe probe(blkid_new_probe());
+  if (!probe || blkid_probe_set_device(probe.get(), fd, 0, 0) != 0) return {};
+  blkid_probe_enable_superblocks(probe.get(), 1);
+  blkid_probe_set_superblocks_flags(probe.get(), BLKID_SUBLKS_TYPE);
+  blkid_probe_enable_partitions(probe.get(), 1);
+  // 1: nothing. -2: more than one thing.
+  const int outcome = blkid_do_safeprobe(probe.get());
+  if (outcome == -2) return "several signatures";
+  if (outcome != 0) return {};
+  const char* type = nullptr;
+  for (const char* name : {"TYPE", "PTTYPE"}) {
+    if (blkid_probe_lookup_value(probe.get(), name, &type, nullptr) == 0) return type;
+  }
+  return "something";
+}
+
 std::string mount_hint(const SnapshotImage& image, const std::string& release) {
   std::string command =
       "mount -o " + options_for(image.filesystem, image.writable) + " " + shell_word(image.path) + " DIRECTORY";

@@ -11,6 +11,10 @@ namespace dmsnap {
 /// `fd`.
 std::string filesystem_type(int fd, std::uint64_t offset = 0, std::uint64_t bytes = 0);
 
+/// What a file or device holds that somebody may need, as blkid(8) names it: a filesystem, swap, a member of an array
+/// or volume group, a partition table; empty when nothing is recognised or it cannot be read. Moves the offset of `fd`.
+std::string signature_in(int fd);
+
 /// A snapshot's file and the filesystem in it.
 struct SnapshotImage {
   std::string filesystem;

@@ -125,9 +125,16 @@ void add_processes(const Place& place, std::vector<std::string>& found) {
   }
 }
 
+/// A file that has another name by now: the kernel tells the old one as deleted, but knows the file.
+bool is_over(const LoopDevice& loop, const Place& place) {
+  if (!place.file || !loop.backing_path.ends_with(" (deleted)")) return false;
+  const auto backing = backing_of(loop);
+  return backing && place.has(backing->device, backing->inode);
+}
+
 void add_loops(const Place& place, std::vector<std::string>& found) {
   for (const LoopDevice& loop : loop_devices()) {
-    if (!place.has(loop.backing_path)) continue;
+    if (!place.has(loop.backing_path) && !is_over(loop, place)) continue;
     std::string text = fmt::format("loop device {} over {}", loop.path(), place.inside(loop.backing_path));
     for (const auto& user : block_device_users(loop.device)) text += ", " + user;
     found.push_back(std::move(text));

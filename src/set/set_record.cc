@@ -18,10 +18,29 @@ namespace dmsnap {
 
 namespace {
 
+std::optional<OwnerRecord> decode_owner(const Members& members, const std::string& file) {
+  if (!members.find("owner")) return std::nullopt;
+  const Members owner(members.get("owner"), "owner.", file);
+  owner.only({"user", "group", "mode"});
+  constexpr auto most = std::numeric_limits<std::uint32_t>::max();
+  const std::string mode = owner.text("mode");
+  if (mode.size() != 4 || mode[0] != '0' || mode.find_first_not_of("01234567") != std::string::npos) {
+    owner.bad("mode", "is no mode like \"0640\"");
+  }
+  return OwnerRecord{.user = static_cast<std::uint32_t>(owner.number("user", most)),
+                     .group = static_cast<std::uint32_t>(owner.number("group", most)),
+                     .mode = static_cast<std::uint32_t>(std::stoul(mode, nullptr, 8))};
+}
+
+Json encode_owner(const OwnerRecord& owner) {
+  return {{"user", owner.user}, {"group", owner.group}, {"mode", fmt::format("{:04o}", owner.mode)}};
+}
+
 SnapshotRecord decode_snapshot(const Json& json, std::size_t index, const std::string& file) {
   const Members members(json, fmt::format("snapshots[{}].", index), file);
-  members.only({"name", "type", "chunk_sectors", "cow_sectors", "created", "read_only", "path", "sectors", "base",
-                "leaving", "deferred", "merging", "not_frozen", "invalid"});
+  members.only({"name", "type", "chunk_sectors", "cow_sectors", "created", "read_only", "path", "lent", "sectors",
+                "base", "leaving", "deferred", "merging", "not_frozen", "resize_to", "invalid", "owner", "held",
+                "cow_from"});
   SnapshotRecord record;
   record.name = members.text("name");
   if (const auto problem = name_problem(record.name)) members.bad("name", *problem);
@@ -29,20 +48,31 @@ SnapshotRecord decode_snapshot(const Json& json, std::size_t index, const std::s
   if (record.type != "P" && record.type != "PO" && record.type != "N") members.bad("type", "is none of P, PO, N");
   record.chunk_sectors = static_cast<std::uint32_t>(members.number("chunk_sectors", ChunkGeometry::max_sectors));
   if (!ChunkGeometry::valid(record.chunk_sectors)) members.bad("chunk_sectors", "is no power of two");
-  record.cow_sectors = members.number("cow_sectors", std::numeric_limits<std::int64_t>::max() / sector_bytes);
+  constexpr std::uint64_t most_sectors = std::numeric_limits<std::int64_t>::max() / sector_bytes;
+  record.cow_sectors = members.number("cow_sectors", most_sectors);
   record.created = members.moment("created");
   record.read_only = members.flag("read_only");
   if (members.find("path")) {
     record.path = members.text("path");
     if (!record.path.starts_with('/')) members.bad("path", "is not absolute");
   }
+  if (members.find("lent")) record.lent = members.flag("lent");
   if (members.find("sectors")) record.sectors = members.number("sectors");
   if (members.find("base")) record.base = members.text("base");
   if (members.find("leaving")) record.leaving = members.flag("leaving");
   if (members.find("deferred")) record.deferred = members.flag("deferred");
   if (members.find("merging")) record.merging = members.flag("merging");
   if (members.find("not_frozen")) record.not_frozen = members.text("not_frozen");
+  if (members.find("resize_to")) record.resize_to = members.number("resize_to", most_sectors);
   if (members.find("invalid")) record.invalid = members.text("invalid");
+  record.owner = decode_owner(members, file);
+  if (members.find("held")) record.held = members.text("held");
+  if (members.find("cow_from")) {
+    record.cow_from = members.text("cow_from");
+    if (record.cow_from.find('/') != std::string::npos || !record.cow_from.ends_with(".cow") || record.attached()) {
+      members.bad("cow_from", "is no COW file of the folder");
+    }
+  }
   return record;
 }
 
@@ -61,13 +91,18 @@ Json encode_snapshot(const SnapshotRecord& record) {
     }
     json["path"] = record.path;
   }
+  if (record.lent) json["lent"] = true;
   if (record.sectors) json["sectors"] = *record.sectors;
   if (!record.base.empty()) json["base"] = record.base;
   if (record.leaving) json["leaving"] = true;
   if (record.deferred) json["deferred"] = true;
   if (record.merging) json["merging"] = true;
   if (!record.not_frozen.empty()) json["not_frozen"] = record.not_frozen;
+  if (record.resize_to) json["resize_to"] = *record.resize_to;
   if (record.invalid) json["invalid"] = *record.invalid;
+  if (record.owner) json["owner"] = encode_owner(*record.owner);
+  if (record.held) json["held"] = *record.held;
+  if (!record.cow_from.empty()) json["cow_from"] = record.cow_from;
   return json;
 }
 
@@ -199,6 +234,7 @@ std::string encode_set_record(const SetRecord& record) {
     json["closed"] = Json{{"mtime", to_iso(record.seal->mtime)}, {"fingerprint", record.seal->fingerprint}};
   }
   if (record.layout != Layout::independent) json["layout"] = layout_name(record.layout);
+  if (record.owner) json["owner"] = encode_owner(*record.owner);
   json["snapshots"] = Json::array();
   for (const auto& snapshot : record.snapshots) json["snapshots"].push_back(encode_snapshot(snapshot));
   return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
@@ -208,7 +244,7 @@ SetRecord decode_set_record(std::string_view text, const std::string& file) {
   const Json json = parse(text, file);
   const Members members(json, "", file);
   check_format(members, file);
-  members.only({"format", "origin", "state", "closed", "layout", "snapshots"});
+  members.only({"format", "origin", "state", "closed", "layout", "owner", "snapshots"});
   const Members origin(members.get("origin"), "origin.", file);
   origin.only({"path", "size_bytes", "device", "inode"});
   SetRecord record;
@@ -218,6 +254,7 @@ SetRecord decode_set_record(std::string_view text, const std::string& file) {
   record.inode = origin.number("inode");
   record.seal = decode_state(members, file);
   record.layout = decode_layout(members);
+  record.owner = decode_owner(members, file);
   const Json& list = members.get("snapshots");
   if (!list.is_array()) members.bad("snapshots", "should be a list");
   std::set<std::string> names;

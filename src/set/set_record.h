@@ -11,6 +11,14 @@
 
 namespace dmsnap {
 
+/// Of a file that the mount shows, as chown and chmod say.
+struct OwnerRecord {
+  std::uint32_t user = 0;
+  std::uint32_t group = 0;
+  std::uint32_t mode = 0;  ///< nine bits
+  bool operator==(const OwnerRecord&) const = default;
+};
+
 /// One snapshot of a set.
 struct SnapshotRecord {
   std::string name = {};
@@ -20,13 +28,20 @@ struct SnapshotRecord {
   Moment created = {};
   bool read_only = false;
   std::string path = {};  ///< absolute, when the COW is attached in place; empty: NAME.cow in the folder
+  bool lent = false;      ///< the COW at `path` was made there by us, and is blanked when the snapshot is removed
   std::optional<std::uint64_t> sectors = {};  ///< length, when it is shorter than the origin, which has grown since
   std::string base = {};                      ///< the snapshot that it falls through to; empty: the origin
   bool leaving = false;         ///< to be removed once those that fall through to it have what they need of it
   bool deferred = false;        ///< to be merged from the next mount on
   bool merging = false;         ///< the origin is rolled back to it: it shows it, and gets its content
   std::string not_frozen = {};  ///< which filesystems that it holds were not frozen when it was taken, and why
-  std::optional<std::string> invalid = {};  ///< why the snapshot is invalid whatever its header says
+  std::optional<std::uint64_t> resize_to = {};  ///< the COW is being made so long: it is that, or cow_sectors
+  std::optional<std::string> invalid = {};      ///< why the snapshot is invalid whatever its header says
+  std::optional<OwnerRecord> owner = {};        ///< nothing: as the origin's file
+  std::optional<std::string> held = {};  ///< it stays: neither removed nor merged nor given up; why, may be empty
+  /// A file of the folder that becomes NAME.cow, and takes the place of what has that name; when it is not there it has
+  /// done so. Empty but for a moment.
+  std::string cow_from = {};
 
   bool attached() const { return !path.empty(); }
   bool operator==(const SnapshotRecord&) const = default;
@@ -58,6 +73,7 @@ struct SetRecord {
   std::uint64_t inode = 0;
   std::optional<OriginSeal> seal;  ///< the state is "closed" with it, "open" without
   Layout layout = Layout::independent;
+  std::optional<OwnerRecord> owner = {};  ///< of what the mount shows as origin; nothing: as its file
   std::vector<SnapshotRecord> snapshots;
 
   const SnapshotRecord* find(std::string_view name) const;

@@ -76,6 +76,7 @@ void SnapshotSet::check_new(const std::string& name) const {
 
 void SnapshotSet::check_free(const std::string& name) const {
   check_name(name);
+  if (name == "origin") throw SetError("\"origin\" is what a mount calls the image itself; take another name");
   if (record_.find(name) != nullptr) {
     throw SetError(fmt::format("there is a snapshot {} already; take another name, or remove it first", name));
   }
@@ -112,16 +113,30 @@ void SnapshotSet::mark_closed() {
   replace(std::move(next), RecordFile::Reserve::use);
 }
 
+void SnapshotSet::check_new_name(const std::string& name) const {
+  if (name == "origin") throw SetError("\"origin\" is what a mount calls the image itself; take another name");
+  check_free(name);
+}
+
 PendingStore SnapshotSet::begin_create(const std::string& name, std::uint32_t chunk_sectors,
                                        std::optional<std::uint64_t> cow_sectors) {
   check_compared();
-  if (name == "origin") throw SetError("\"origin\" is what a mount calls the image itself; take another name");
   MutexLock lock(mutex_);
-  check_free(name);
+  check_new_name(name);
+  check_no_file(name);
+  return make_store(name, chunk_sectors, cow_sectors);
+}
+
+void SnapshotSet::check_no_file(const std::string& name) const {
+  if (!folder_->exists(cow_file(name))) return;
+  throw SetError(folder_->path_of(cow_file(name)) +
+                 " exists, but belongs to no snapshot of the set; move it away, or take another name");
+}
+
+PendingStore SnapshotSet::make_store(const std::string& name, std::uint32_t chunk_sectors,
+                                     std::optional<std::uint64_t> cow_sectors) {
+  move_files();
   const std::string path = folder_->path_of(cow_file(name));
-  if (folder_->exists(cow_file(name))) {
-    throw SetError(path + " exists, but belongs to no snapshot of the set; move it away, or take another name");
-  }
   if (folder_->exists(temporary_cow_file(name))) {
     throw SetError(fmt::format("a snapshot {} is being created or removed at this moment; try again", name));
   }
@@ -136,33 +151,6 @@ PendingStore SnapshotSet::begin_create(const std::string& name, std::uint32_t ch
     store.describe(length.sectors, std::move(length.notice));
   }
   return store;
-}
-
-UniqueFd SnapshotSet::commit_create(PendingStore store, SnapshotRecord record, const std::vector<std::string>& above,
-                                    std::optional<Layout> layout) {
-  if (::fsync(store.fd()) != 0) throw_errno(store.path() + ": fsync");
-  MutexLock lock(mutex_);
-  check_free(store.name());
-  record.name = store.name();
-  record.cow_sectors = store.cow_sectors();
-  SetRecord next = record_;
-  for (const auto& name : above) next.find(name)->base = record.name;
-  next.layout = layout.value_or(next.layout);
-  next.snapshots.push_back(std::move(record));
-  try {
-    replace(std::move(next), RecordFile::Reserve::keep);
-  } catch (...) {
-    if (file_->in_doubt()) store.keep();
-    throw;
-  }
-  store.keep();
-  try {
-    folder_->rename(temporary_cow_file(store.name()), cow_file(store.name()));
-    folder_->sync();
-  } catch (const std::system_error& error) {
-    log::warning("{} (it is done at the next mount)", error.what());
-  }
-  return store.take_fd();
 }
 
 void SnapshotSet::check_needed_by_nobody(const std::string& name) const {
@@ -184,13 +172,18 @@ void SnapshotSet::remove(const std::string& name, Dependants dependants) {
   check_changeable();
   MutexLock lock(mutex_);
   const bool in_folder = !listed(name).attached();
-  if (dependants == Dependants::lose_it) check_needed_by_nobody(name);
+  const std::string lent = listed(name).lent ? listed(name).path : "";
+  if (dependants == Dependants::lose_it) {
+    check_not_held(name);
+    check_needed_by_nobody(name);
+  }
   SetRecord next = record_;
   next.erase(name);
   if (in_folder) {
     remove_file(next, name);
   } else {
     replace(std::move(next), RecordFile::Reserve::use);
+    if (!lent.empty()) blank_lent_store(lent);
   }
   std::erase(missing_, name);
   file_->keep_reserve();

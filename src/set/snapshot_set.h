@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -37,8 +38,12 @@ struct SetOptions {
 ///
 ///   create   .tmp-NAME.cow is made | the caller formats and syncs it | set.json lists it: done from here |
 ///            renamed to NAME.cow
+///   rename   set.json lists it as NEW, from NAME.cow: done from here | renamed to NEW.cow | set.json without "from"
+///   replace  .tmp-NAME.cow is made, formatted and synced | set.json lists it, from there: done from here | renamed to
+///            NAME.cow, over the old one | set.json without "from"
 ///   remove   renamed to .tmp-NAME.cow | set.json without it: done from here | blanked, unlinked
-///   open     .tmp-NAME.cow is renamed to NAME.cow when NAME is listed and has no file, removed otherwise
+///   open     what is listed as "from" somewhere is renamed from there; any other .tmp-NAME.cow is renamed to NAME.cow
+///            when NAME is listed and has no file, removed otherwise
 ///
 /// Every change is durable when its call returns. One that throws was not made, unless the folder could not be synced:
 /// then what is on the disk is unknown, and every later change throws too. Any thread may call anything; calls that
@@ -93,11 +98,33 @@ class SnapshotSet {
   /// allows, see notice()). Throws when the name is no name, or taken.
   PendingStore begin_create(const std::string& name, std::uint32_t chunk_sectors,
                             std::optional<std::uint64_t> cow_sectors = std::nullopt) EXCLUDES(mutex_);
+  /// The same in a file or block device at `path` (lent_store.h), locked; an empty file gets a length, another one and
+  /// a device keep theirs. Throws as open_attached() does, too.
+  PendingStore begin_create_at(const std::string& name, const std::string& path, std::uint32_t chunk_sectors,
+                               std::optional<std::uint64_t> cow_sectors) EXCLUDES(mutex_);
   /// Takes the formatted store into the set. It is synced first. Returns the store's descriptor. `record.name` is
   /// `store.name()`; its cow_sectors are taken from the store. The snapshots `above` fall through to it from then on,
   /// and `layout` is the set's.
   UniqueFd commit_create(PendingStore store, SnapshotRecord record, const std::vector<std::string>& above = {},
                          std::optional<Layout> layout = std::nullopt) EXCLUDES(mutex_);
+
+  /// A store that is to be taken into the set, and what it is recorded as.
+  struct Created {
+    PendingStore store;
+    SnapshotRecord record;
+  };
+  /// commit_create() of several, all or none; the snapshots `above` fall through to the last of them. Without the
+  /// descriptors: whoever needs one has a duplicate.
+  void commit_create_all(std::vector<Created> created, const std::vector<std::string>& above = {},
+                         std::optional<Layout> layout = std::nullopt) EXCLUDES(mutex_);
+  /// begin_create() and commit_create() of what takes the place of a listed snapshot, with its COW file: `record` is
+  /// that of its name from then on. Until the commit the listed one is what a crash leaves.
+  PendingStore begin_replace(const std::string& name, std::uint32_t chunk_sectors) EXCLUDES(mutex_);
+  UniqueFd commit_replace(PendingStore store, SnapshotRecord record) EXCLUDES(mutex_);
+
+  /// Gives a listed snapshot, whose COW is there, another name, and its COW file with it. Throws SetError when `to` is
+  /// no name, or taken.
+  void rename(const std::string& name, const std::string& to) EXCLUDES(mutex_);
 
   /// Opens and locks the COW of a listed snapshot, for its whole life. Throws SetError when it is missing, not as long
   /// as recorded, no file or block device, or locked by somebody else.
@@ -120,10 +147,11 @@ class SnapshotSet {
   /// is closed.
   void add_attached(const std::vector<SnapshotRecord>& records) EXCLUDES(mutex_);
 
-  /// Forgets a snapshot and removes its COW file; one that is attached in place is left untouched. Works on a full
+  /// Forgets a snapshot and removes its COW file; one that was lent is blanked and left, one that is attached in place
+  /// is left untouched. Works on a full
   /// disk. What falls through to it falls through to its base: with `lose_it` it is refused while valid snapshots would
   /// lose what they see of it, or the origin is being rolled back to it and its COW is there; they have all of that
-  /// with `have_theirs`.
+  /// with `have_theirs`. One that is held is refused with `lose_it`, too.
   enum class Dependants { lose_it, have_theirs };
   void remove(const std::string& name, Dependants dependants = Dependants::lose_it) EXCLUDES(mutex_);
   /// On return it is durable that the snapshot is to be removed as soon as its dependants have what they need of it.
@@ -143,6 +171,18 @@ class SnapshotSet {
   /// On return it is durable that filesystems in the snapshot were not frozen, and why.
   void set_not_frozen(const std::string& name, const std::string& why) EXCLUDES(mutex_);
 
+  /// Around a change of a COW's length, which is `from` now: it is durable that the one or the other is right, and then
+  /// what it is. A crash between the two leaves the length that the COW has. Work on a full disk.
+  void begin_resize(const std::string& name, std::uint64_t from_sectors, std::uint64_t to_sectors) EXCLUDES(mutex_);
+  void finish_resize(const std::string& name, std::uint64_t sectors) EXCLUDES(mutex_);
+  /// Of what the mount shows as a snapshot, or (an empty name) as the origin: as recorded, else as the origin's file.
+  OwnerRecord owner(const std::string& name) const EXCLUDES(mutex_);
+  /// On return it is durable.
+  void set_owner(const std::string& name, const OwnerRecord& owner) EXCLUDES(mutex_);
+
+  /// On return it is durable that the snapshot is held, for a reason that may be empty, or (nothing) that it is not.
+  void set_hold(const std::string& name, const std::optional<std::string>& reason) EXCLUDES(mutex_);
+
   Layout layout() const EXCLUDES(mutex_);
   /// How new snapshots are laid out from now on; durable.
   void set_layout(Layout layout) EXCLUDES(mutex_);
@@ -157,9 +197,10 @@ class SnapshotSet {
   void take_lock(const SetOptions& options);
   SetRecord first_record() const;
   void compare(SetRecord& record, const SetOptions& options);
-  void recover_files(const SetRecord& record);
+  void recover_files(SetRecord& record);
   void finish_temporary(const SetRecord& record, const std::string& file);
   std::vector<std::string> drop_transient(SetRecord& record) const;
+  void settle_resizes(SetRecord& record) const;
   void settle_missing(SetRecord& record, const SetOptions& options) REQUIRES(mutex_);
   void load(const SetOptions& options) EXCLUDES(mutex_);
   bool has_file(const SnapshotRecord& record) const;
@@ -170,12 +211,23 @@ class SnapshotSet {
   void check_changeable() const;
   void check_compared() const;
   void check_free(const std::string& name) const REQUIRES(mutex_);
+  void check_no_file(const std::string& name) const REQUIRES(mutex_);
   const SnapshotRecord& listed(const std::string& name) const REQUIRES(mutex_);
+  void check_not_held(const std::string& name) const REQUIRES(mutex_);
   /// For remove().
   void check_needed_by_nobody(const std::string& name) const REQUIRES(mutex_);
+  void check_new_name(const std::string& name) const REQUIRES(mutex_);
   void check_attachable(const std::string& name, const std::string& path, int fd) const REQUIRES(mutex_);
+  void take_in(std::span<Created> created, const std::vector<std::string>& above, std::optional<Layout> layout)
+      EXCLUDES(mutex_);
   void replace(SetRecord next, RecordFile::Reserve reserve) REQUIRES(mutex_);
   void remove_file(const SetRecord& without, const std::string& name) REQUIRES(mutex_);
+  /// A new temporary file for a snapshot, which nobody else is making.
+  PendingStore make_store(const std::string& name, std::uint32_t chunk_sectors,
+                          std::optional<std::uint64_t> cow_sectors) REQUIRES(mutex_);
+  /// Does what "cow_from" says. Throws when that cannot be; it is done at the next mount then.
+  void move_files() REQUIRES(mutex_);
+  void move_files_or_warn() REQUIRES(mutex_);
 
   // Constant after construction.
   OriginFile origin_;

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <utility>
 
 #include "base/log.h"
 #include "base/system_error.h"
@@ -117,6 +118,7 @@ void SnapshotSet::load(const SetOptions& options) {
     recover_files(record);
     gone = drop_transient(record);
   }
+  settle_resizes(record);
   settle_missing(record, options);
   if (read_only_reason_.empty() && (first_time || !(record == before)))
     file_->replace(record, RecordFile::Reserve::use);
@@ -158,8 +160,14 @@ void SnapshotSet::compare(SetRecord& record, const SetOptions& options) {
   record.inode = origin_.inode();
 }
 
-void SnapshotSet::recover_files(const SetRecord& record) {
+void SnapshotSet::recover_files(SetRecord& record) {
   bool changed = false;
+  for (SnapshotRecord& snapshot : record.snapshots) {
+    const std::string from = std::exchange(snapshot.cow_from, "");
+    if (from.empty() || !folder_->exists(from)) continue;
+    folder_->rename(from, cow_file(snapshot.name));
+    changed = true;
+  }
   for (const std::string& file : folder_->entries()) {
     if (file == replacement_name(RecordFile::file_name)) {
       changed |= folder_->discard(file);
@@ -191,6 +199,7 @@ std::vector<std::string> SnapshotSet::drop_transient(SetRecord& record) const {
   for (const auto& snapshot : record.snapshots) {
     if (snapshot.type != "N") continue;
     log::warning("snapshot {} was transient (type N) and is gone", snapshot.name);
+    if (snapshot.lent) blank_lent_store(snapshot.path);
     if (snapshot.attached() || !folder_->exists(cow_file(snapshot.name))) continue;
     files.push_back(temporary_cow_file(snapshot.name));
     folder_->rename(cow_file(snapshot.name), files.back());
@@ -201,6 +210,7 @@ std::vector<std::string> SnapshotSet::drop_transient(SetRecord& record) const {
 }
 
 std::string SnapshotSet::file_of(const SnapshotRecord& record) const {
+  if (!record.cow_from.empty() && folder_->exists(record.cow_from)) return record.cow_from;
   const bool interrupted = !folder_->exists(cow_file(record.name)) && folder_->exists(temporary_cow_file(record.name));
   return interrupted ? temporary_cow_file(record.name) : cow_file(record.name);
 }

@@ -5,10 +5,12 @@
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 
+#include <memory>
 #include <utility>
 
 #include "base/system_error.h"
 #include "dmsnap/units.h"
+#include "set/cow_size.h"
 #include "set/image_format.h"
 #include "set/names.h"
 #include "set/open_file.h"
@@ -143,6 +145,42 @@ UniqueFd SnapshotSet::open_attached(const std::string& name, const std::string& 
   check_attachable(name, path, fd.get());
   lock_store(fd.get(), read_only, path);
   return fd;
+}
+
+PendingStore SnapshotSet::begin_create_at(const std::string& name, const std::string& given,
+                                          std::uint32_t chunk_sectors, std::optional<std::uint64_t> cow_sectors) {
+  check_compared();
+  MutexLock lock(mutex_);
+  check_new_name(name);
+  // Header and area 0 are written before the commit.
+  auto lent = std::make_unique<LentStore>(given, 2 * std::size_t{chunk_sectors} * sector_bytes);
+  const std::string path = lent->path();
+  check_attachable(name, path, lent->fd());
+  lock_store(lent->fd(), false, path);
+  lent->begin();
+  const std::uint64_t bytes = lent->bytes();
+  PendingStore store(*folder_, name, std::move(lent));
+  const std::uint64_t image_sectors = origin_.bytes() / sector_bytes;
+  if (bytes > 0) {
+    const std::uint64_t sectors = bytes / sector_bytes;
+    if (sectors < smallest_cow_sectors(chunk_sectors) || (cow_sectors && *cow_sectors != sectors)) {
+      throw SetError(
+          fmt::format("{} has {} bytes, which is what it is taken with: a header, a metadata area and one "
+                      "chunk need {}{}",
+                      path, bytes, smallest_cow_sectors(chunk_sectors) * sector_bytes,
+                      cow_sectors ? ", and another size cannot be given to it" : ""));
+    }
+    const bool small = sectors < full_cow_sectors(image_sectors, chunk_sectors);
+    store.describe(sectors,
+                   small ? path + " is smaller than what can never become full: the snapshot can fill up" : "");
+  } else if (cow_sectors) {
+    set_length(store.fd(), *cow_sectors, path);
+    store.describe(*cow_sectors, "");
+  } else {
+    CowLength length = set_full_length(store.fd(), image_sectors, chunk_sectors, path);
+    store.describe(length.sectors, std::move(length.notice));
+  }
+  return store;
 }
 
 void SnapshotSet::add_attached(const std::vector<SnapshotRecord>& records) {

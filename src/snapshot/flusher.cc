@@ -107,13 +107,14 @@ void Flusher::run_wave() {
   std::vector<Completed> commits;
   {
     MutexLock wave(wave_mutex_);
+    const Stopwatch watch;
     {
       MutexLock lock(mutex_);
       requests = std::exchange(requests_, {});
       due_ = false;
       something_ = false;
       hurried_ = false;
-      commits_ = 0;
+      counters_.commits.count(commits_.exchange(0));
     }
     for (View* view : views_) view->begin_drain();
     for (auto view = views_.rbegin(); view != views_.rend(); ++view) settle(**view);
@@ -122,9 +123,16 @@ void Flusher::run_wave() {
       request.outcome = error ? error : request.view->sticky_error();
     }
     commits = std::exchange(completed_, {});
+    counters_.microseconds.count(watch.microseconds());
   }
   for (const Completed& commit : commits) commit.done(commit.result);
   for (const Request& request : requests) request.done(request.outcome);
+  if (after_wave_) after_wave_();
+}
+
+void Flusher::note_copied(std::uint64_t chunks, std::uint64_t bytes) {
+  Histogram::add(counters_.copied_chunks, chunks);
+  Histogram::add(counters_.copied_bytes, bytes);
 }
 
 void Flusher::settle(View& base) {
@@ -145,6 +153,7 @@ bool Flusher::make_durable(const std::vector<Snapshot*>& snapshots) {
   for (Snapshot* snapshot : snapshots) {
     if (snapshot->close_batch()) batches.push_back({snapshot});
   }
+  const Stopwatch watch;
   for (Batch& batch : batches) {
     batch.snapshot->write_ahead();
     batch.outcome = batch.snapshot->flush_cow();
@@ -155,6 +164,7 @@ bool Flusher::make_durable(const std::vector<Snapshot*>& snapshots) {
   for (Batch& batch : batches) {
     if (!batch.outcome) batch.outcome = batch.snapshot->flush_cow();
   }
+  if (!batches.empty()) counters_.commit_microseconds.count(watch.microseconds());
   for (const Batch& batch : batches)
     std::ranges::move(batch.snapshot->finish_batch(batch.outcome), std::back_inserter(completed_));
   return std::ranges::none_of(snapshots, [](const Snapshot* s) { return static_cast<bool>(s->unrecorded()); });

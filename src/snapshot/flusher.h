@@ -4,15 +4,18 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "base/mutex.h"
 #include "dmsnap/exception_store.h"
 #include "dmsnap/result.h"
 #include "dmsnap/units.h"
+#include "snapshot/wave_counters.h"
 
 namespace dmsnap {
 
@@ -55,9 +58,15 @@ class Flusher {
   void rebase(Snapshot& snapshot, std::shared_ptr<View> base);
 
   void run_wave();
+  /// For who copies during a wave.
+  void note_copied(std::uint64_t chunks, std::uint64_t bytes);
+  const WaveCounters& counters() const { return counters_; }
 
   /// Waits until a wave is due: a request or hurry() at once, other work after `idle`. False when stopped.
   bool wait_for_work(const std::stop_token& stop, std::chrono::milliseconds idle);
+
+  /// `after` is called behind each wave, on the thread that ran it, with no lock held. Before the first wave.
+  void tell_waves_to(std::function<void()> after) { after_wave_ = std::move(after); }
 
   /// Who asks to wait for a wave runs it, there and then: for programs without a FlushThread (tests, tools).
   void run_in_place() { in_place_ = true; }
@@ -80,6 +89,9 @@ class Flusher {
 
   const std::uint64_t hurry_at_bytes_;
   bool in_place_ = false;
+  std::function<void()> after_wave_;
+
+  WaveCounters counters_;
 
   /// Held during a wave; before mutex_.
   Mutex wave_mutex_;

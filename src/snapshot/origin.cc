@@ -41,16 +41,16 @@ Outcome Origin::read(Sector from, std::span<std::byte> to, Wait wait) {
   return std::error_code();
 }
 
-Outcome Origin::write_inside_gate(Sector to, std::span<const std::byte> data, Wait wait) {
+Outcome Origin::write_inside_gate(Sector to, std::span<const std::byte> data, Wait wait, WithoutRoom without_room) {
   const auto merge = this->merge();
-  if (!merge) return View::write_inside_gate(to, data, wait);
+  if (!merge) return View::write_inside_gate(to, data, wait, without_room);
   merge->note_use();
   while (!data.empty()) {
     const auto alike = merge->alike({to, data.size() / sector_bytes});
     const auto piece = data.first(alike.sectors * sector_bytes);
     std::uint64_t written = alike.sectors;
     const Outcome outcome =
-        alike.copied ? merge->write(to, piece, wait, written) : View::write_inside_gate(to, piece, wait);
+        alike.copied ? merge->write(to, piece, wait, written) : View::write_inside_gate(to, piece, wait, without_room);
     if (!outcome || *outcome) return outcome;
     to += written;
     data = data.subspan(written * sector_bytes);
@@ -58,13 +58,13 @@ Outcome Origin::write_inside_gate(Sector to, std::span<const std::byte> data, Wa
   return std::error_code();
 }
 
-Result<std::uint64_t> Origin::zero_piece(Extent range) {
+Result<std::uint64_t> Origin::zero_piece(Extent range, WithoutRoom without_room) {
   const auto merge = this->merge();
-  if (!merge) return View::zero_piece(range);
+  if (!merge) return View::zero_piece(range, without_room);
   merge->note_use();
   const auto alike = merge->alike(range);
   const Extent piece{range.first, alike.sectors};
-  return alike.copied ? merge->zero(piece) : View::zero_piece(piece);
+  return alike.copied ? merge->zero(piece) : View::zero_piece(piece, without_room);
 }
 
 Result<std::uint64_t> Origin::leading(Content content, Extent range) {

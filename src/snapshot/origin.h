@@ -48,8 +48,9 @@ class Origin final : public View {
   bool merging() const { return is_merging_.load(std::memory_order_acquire); }
 
  private:
-  Outcome write_inside_gate(Sector to, std::span<const std::byte> data, Wait wait) override REQUIRES_SHARED(gate_);
-  Result<std::uint64_t> zero_piece(Extent range) override REQUIRES_SHARED(gate_);
+  Outcome write_inside_gate(Sector to, std::span<const std::byte> data, Wait wait, WithoutRoom without_room) override
+      REQUIRES_SHARED(gate_);
+  Result<std::uint64_t> zero_piece(Extent range, WithoutRoom without_room) override REQUIRES_SHARED(gate_);
   /// Null without one.
   std::shared_ptr<Merge> merge() const EXCLUDES(merge_mutex_);
 

@@ -103,13 +103,10 @@ Outcome Snapshot::write_settled(Sector to, std::span<const std::byte> data, Wait
   return write_as(Use::write, to, data, wait);
 }
 
-bool Snapshot::no_room(std::error_code error) {
-  return error == Error::store_full || error == Error::disk_full;
-}
-
 /// One that has overflowed since took the room for this before.
 std::error_code Snapshot::write_held(Sector to, std::span<const std::byte> data) {
-  return *write_as(Use::keep, to, data, Wait::yes);
+  const std::error_code error = *write_as(Use::keep, to, data, Wait::yes);
+  return is_no_room(error) ? run_out(error) : error;
 }
 
 std::error_code Snapshot::expect_write(Extent range, Content content) {
@@ -120,7 +117,7 @@ std::error_code Snapshot::expect_write(Extent range, Content content) {
     if (const auto error = unusable(Use::write)) return error;
     why = take_room(range);
   }
-  if (why) return content == Content::hole ? errc(std::errc::no_space_on_device) : no_room_for_writer(why);
+  if (why) return content == Content::hole ? errc(std::errc::no_space_on_device) : why;
   return content == Content::hole ? std::error_code() : reserve_copies(range);
 }
 
@@ -132,7 +129,6 @@ Outcome Snapshot::write_as(Use use, Sector to, std::span<const std::byte> data, 
     const auto part = data.first(found->sectors * sector_bytes);
     std::uint64_t written = found->sectors;
     const Outcome outcome = found->copy ? cow_.write(*found->copy, part) : write_new(use, to, part, wait, written);
-    if (outcome && no_room(*outcome)) return no_room_for_writer(*outcome);
     if (!outcome || *outcome) return outcome;
     cow_dirty_.store(true, std::memory_order_release);
     to += written;

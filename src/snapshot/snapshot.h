@@ -54,6 +54,7 @@ class Snapshot final : public View {
   std::error_code zero_settled(Extent range) override;
   Result<std::uint64_t> leading_settled(Content content, Extent range, unsigned& steps) override;
   std::error_code expect_write(Extent range, Content content) override;
+  std::error_code run_out(std::error_code why) override;
   std::error_code write_held(Sector to, std::span<const std::byte> data) override;
   std::error_code zero_held(Extent range) override;
   std::error_code sync() override;
@@ -66,8 +67,9 @@ class Snapshot final : public View {
   /// Whether the base may overwrite the range: every chunk of it has a durable exception, or this snapshot is invalid.
   bool has_durably(Extent range) const;
   /// The base is about to hold a write to the range: takes room for the copies of the chunks that have none. Without
-  /// room the snapshot becomes invalid, durably, and that is no error. An error: it could not be made so.
-  [[nodiscard]] std::error_code expect_copy(Extent range);
+  /// room the snapshot becomes invalid, durably, and that is no error, or with `refuse` nothing changes, which is one.
+  /// Any other error: it could not be made invalid.
+  [[nodiscard]] std::error_code expect_copy(Extent range, WithoutRoom without_room = WithoutRoom::give_up);
 
   // For handing on what another snapshot has (handing_on.h).
 
@@ -110,6 +112,15 @@ class Snapshot final : public View {
   std::uint64_t chunk_bytes() const { return geometry().chunk_bytes(); }
   /// What is copied of chunks: each as a whole, also beyond the end of a snapshot that is shorter than its base.
   Extent extent_of(Chunk first, std::uint64_t chunks) const;
+
+  /// Makes its COW device so long; durable after the device's next flush. Error::store_full: what it has, and what room
+  /// is taken for, does not fit, and nothing is changed. With room, it takes copies again at once.
+  [[nodiscard]] std::error_code resize_cow(std::uint64_t sectors) EXCLUDES(mutex_);
+  /// The smallest length that resize_cow() takes now.
+  std::uint64_t least_cow_sectors() const EXCLUDES(mutex_);
+  /// It has overflowed, has room now, and nobody has it open who could go on after a write that was lost: its writers
+  /// may write again. Nothing when it has not overflowed.
+  void end_overflow() EXCLUDES(mutex_);
 
   /// Gives the space back that was taken ahead for copies; not while anything is expected. Without effect on content.
   void release_room();
@@ -231,8 +242,6 @@ class Snapshot final : public View {
   /// many there are until the next that need not.
   Result<std::uint64_t> leading_hole(View& from, Extent chunks) const;
   Result<std::uint64_t> until_hole(View& from, Extent chunks) const;
-  static bool no_room(std::error_code error);
-  std::error_code no_room_for_writer(std::error_code why);
 
   BlockDevice& cow_;
   ExceptionStore& store_;

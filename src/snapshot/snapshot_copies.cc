@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "dmsnap/error.h"
+#include "snapshot/flusher.h"
 #include "snapshot/snapshot.h"
 
 namespace dmsnap {
@@ -82,7 +83,7 @@ bool Snapshot::has_durably(Extent range) const {
   return true;
 }
 
-std::error_code Snapshot::expect_copy(Extent range) {
+std::error_code Snapshot::expect_copy(Extent range, WithoutRoom without_room) {
   std::error_code why;
   {
     WriteLock lock(mutex_);
@@ -91,7 +92,7 @@ std::error_code Snapshot::expect_copy(Extent range) {
     // A removal can wait for room, a write to the base cannot.
     if (why) why = take_promised_room(range);
   }
-  if (!why) return {};
+  if (!why || without_room == WithoutRoom::refuse) return why;
   const bool of_origin = base()->base() == nullptr;
   invalidate(why.message() +
              (of_origin ? ", and the origin was written" : ", and what it falls through to was written"));
@@ -120,6 +121,9 @@ void Snapshot::copy_expected() {
   do {
     claimed.clear();
     if (const auto error = claim_expected(claimed)) return invalidate("no COW chunk for a copy: " + error.message());
+    std::uint64_t chunks = 0;
+    for (const Region& each : claimed) chunks += each.copies.length;
+    flusher_.note_copied(chunks, chunks * geometry().chunk_bytes());
   } while (!claimed.empty() && !publish(claimed, copy_regions(*from, claimed)));
 }
 

@@ -33,7 +33,7 @@ void Snapshot::invalidate(const std::string& reason) {
   if (options_.changed) options_.changed(SnapshotState::invalid, reason);
 }
 
-std::error_code Snapshot::no_room_for_writer(std::error_code why) {
+std::error_code Snapshot::run_out(std::error_code why) {
   const std::string reason = why.message() + ", and the snapshot was written";
   if (!store_.overflow_supported()) {
     invalidate(reason);

@@ -29,7 +29,7 @@ std::error_code Snapshot::zero_as(Use use, Extent range) {
       cow_dirty_.store(true, std::memory_order_release);
     } else {
       const auto some = zero_gap(use, {range.first, found->sectors}, *found->base);
-      if (!some) return no_room(some.error()) ? errc(std::errc::no_space_on_device) : some.error();
+      if (!some) return is_no_room(some.error()) ? errc(std::errc::no_space_on_device) : some.error();
       zeroed = *some;
     }
     range = {range.first + zeroed, range.sectors - zeroed};

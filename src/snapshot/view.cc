@@ -10,6 +10,10 @@
 
 namespace dmsnap {
 
+bool is_no_room(std::error_code error) {
+  return error == Error::store_full || error == Error::disk_full;
+}
+
 View::View(Flusher& flusher, std::size_t held_capacity_bytes) : flusher_(flusher), held_(held_capacity_bytes) {}
 
 Outcome View::read(Sector from, std::span<std::byte> to, Wait wait) {
@@ -30,7 +34,7 @@ Outcome View::read(Sector from, std::span<std::byte> to, Wait wait) {
   return std::error_code();
 }
 
-Outcome View::write(Sector to, std::span<const std::byte> data, Wait wait) {
+Outcome View::write(Sector to, std::span<const std::byte> data, Wait wait, WithoutRoom without_room) {
   // Held, it would be acknowledged, and refused by the view's file only later.
   const std::uint64_t count = data.size() / sector_bytes;
   if (to.value() > sectors() || count > sectors() - to.value()) return errc(std::errc::io_error);
@@ -41,14 +45,17 @@ Outcome View::write(Sector to, std::span<const std::byte> data, Wait wait) {
     return std::nullopt;
   }
   const ReadLock gate(gate_, std::adopt_lock);
-  return write_inside_gate(to, data, wait);
+  const Outcome outcome = write_inside_gate(to, data, wait, without_room);
+  // That of dependants has been decided already.
+  if (outcome && is_no_room(*outcome) && without_room == WithoutRoom::give_up) return run_out(*outcome);
+  return outcome;
 }
 
-Outcome View::write_inside_gate(Sector to, std::span<const std::byte> data, Wait wait) {
+Outcome View::write_inside_gate(Sector to, std::span<const std::byte> data, Wait wait, WithoutRoom without_room) {
   if (dependants_.empty() && !look_at_held_.load(std::memory_order_acquire)) return write_settled(to, data, wait);
   while (!data.empty()) {
     const auto piece = data.first(std::min(data.size(), largest_held_bytes));
-    const Outcome outcome = write_piece(to, piece, wait);
+    const Outcome outcome = write_piece(to, piece, wait, without_room);
     if (!outcome || *outcome) return outcome;
     to += piece.size() / sector_bytes;
     data = data.subspan(piece.size());
@@ -56,10 +63,10 @@ Outcome View::write_inside_gate(Sector to, std::span<const std::byte> data, Wait
   return std::error_code();
 }
 
-Outcome View::write_piece(Sector to, std::span<const std::byte> data, Wait wait) {
+Outcome View::write_piece(Sector to, std::span<const std::byte> data, Wait wait, WithoutRoom without_room) {
   const Extent range{to, data.size() / sector_bytes};
   if (dependants_durable(range) && !held_overlaps(range)) return write_settled(to, data, wait);
-  return hold(range, data, wait);
+  return hold(range, data, wait, without_room);
 }
 
 bool View::dependants_durable(Extent range) const {
@@ -76,12 +83,12 @@ bool View::lost(Extent range) const {
   return std::ranges::any_of(lost_, [&](const Extent& e) { return e.first < range.end() && range.first < e.end(); });
 }
 
-Outcome View::hold(Extent range, std::span<const std::byte> data, Wait wait) {
+Outcome View::hold(Extent range, std::span<const std::byte> data, Wait wait, WithoutRoom without_room) {
   if (const auto error = expect_write(range, data.empty() ? Content::hole : Content::data)) return error;
   // Room for the copies is taken before the write is acknowledged: what is full is decided here, not on the flush
   // thread.
   for (Snapshot* dependant : dependants_) {
-    if (const auto error = dependant->expect_copy(range)) return error;
+    if (const auto error = dependant->expect_copy(range, without_room)) return error;
   }
   std::uint64_t held = 0;
   {

@@ -31,6 +31,14 @@ inline constexpr unsigned most_steps = 1 << 14;
 enum class Wait { no, yes };
 using Outcome = std::optional<std::error_code>;
 
+/// What becomes of a write that finds no room for what it needs in a COW device.
+enum class WithoutRoom {
+  give_up,  ///< the kernel's rule: the snapshot that lacks it is given up, or overflows by its own writer (type PO)
+  refuse,   ///< nothing changes, and the write fails with Error::store_full or Error::disk_full
+};
+/// Whether a write failed with one of these.
+bool is_no_room(std::error_code error);
+
 /// Something that is readable at any sector and that snapshots may fall through to: the origin, or a snapshot.
 ///
 /// A view tells its dependants before it changes: a write to a chunk that some dependant does not *durably* have is
@@ -51,13 +59,15 @@ class View {
   /// What the view's users read: what was written last, held or not. The range lies inside the view.
   [[nodiscard]] virtual Outcome read(Sector from, std::span<std::byte> to, Wait wait);
   /// Acknowledged when it returns: later reads see it. Durable after a later flush (Flusher::request). EIO when it
-  /// cannot be accepted; then each sector of the range is old or new.
-  [[nodiscard]] Outcome write(Sector to, std::span<const std::byte> data, Wait wait);
+  /// cannot be accepted; then each sector of the range is old or new. A write that is refused for want of room may have
+  /// let some dependants take theirs, which then keep what is there still.
+  [[nodiscard]] Outcome write(Sector to, std::span<const std::byte> data, Wait wait,
+                              WithoutRoom without_room = WithoutRoom::give_up);
 
   /// Makes the range read as zeros, giving its space back where the file below can: as a write of zeros is
   /// acknowledged, and durable after a later flush. Waits. Piece by piece: a snapshot taken meanwhile may show some of
   /// it. No space on device: refused, without effect on the state of anything.
-  [[nodiscard]] std::error_code zero(Extent range) EXCLUDES(gate_);
+  [[nodiscard]] std::error_code zero(Extent range, WithoutRoom without_room = WithoutRoom::give_up) EXCLUDES(gate_);
   /// How many sectors from the start of a range inside the view are a hole, or are data (BlockDevice::leading): that
   /// all is data is always right. What is written meanwhile may be found or not. A bounded amount of work. Waits.
   [[nodiscard]] virtual Result<std::uint64_t> leading(Content content, Extent range) EXCLUDES(held_mutex_);
@@ -68,15 +78,18 @@ class View {
   virtual std::error_code unreadable() const { return {}; }
   /// It will be read soon: starts to fetch it where that takes time. A hint.
   virtual void read_ahead(Extent) {}
-  /// Writes past the dependants: for data that every one of them has a durable copy under.
+  /// Writes past the dependants: for data that every one of them has a durable copy under. Without room of its own it
+  /// changes no state, see run_out().
   [[nodiscard]] virtual Outcome write_settled(Sector to, std::span<const std::byte> data, Wait wait) = 0;
   /// zero() past the dependants, for a range of which every one has a durable copy, or that reads as zeros. Waits.
   [[nodiscard]] virtual std::error_code zero_settled(Extent range) = 0;
   /// leading() for what dependants read. Every look at a file takes one of `steps`, with none left all is data.
   [[nodiscard]] virtual Result<std::uint64_t> leading_settled(Content content, Extent range, unsigned& steps) = 0;
   /// The view is about to hold a write of data, or of a hole, to the range: takes what room it will need of its own. An
-  /// error refuses the write.
+  /// error refuses the write; without room it changes no state, see run_out().
   [[nodiscard]] virtual std::error_code expect_write(Extent range, Content content) = 0;
+  /// There is no room of its own for a write, for `why`: the kernel's rule. What the writer is told.
+  [[nodiscard]] virtual std::error_code run_out(std::error_code why) { return why; }
   /// write_settled() of what was held, for which expect_write() took the room. Waits.
   [[nodiscard]] virtual std::error_code write_held(Sector to, std::span<const std::byte> data) = 0;
   /// zero_settled() of what was held, likewise.
@@ -119,14 +132,17 @@ class View {
   std::error_code invalidate_dependants(const std::string& reason) EXCLUDES(dependants_mutex_);
 
   /// write(), with the gate passed.
-  virtual Outcome write_inside_gate(Sector to, std::span<const std::byte> data, Wait wait) REQUIRES_SHARED(gate_);
+  virtual Outcome write_inside_gate(Sector to, std::span<const std::byte> data, Wait wait, WithoutRoom without_room)
+      REQUIRES_SHARED(gate_);
   /// Zeroes the beginning of the range; how many sectors, none when it is to be asked again.
-  virtual Result<std::uint64_t> zero_piece(Extent range) REQUIRES_SHARED(gate_);
+  virtual Result<std::uint64_t> zero_piece(Extent range, WithoutRoom without_room) REQUIRES_SHARED(gate_);
 
  private:
-  Outcome write_piece(Sector to, std::span<const std::byte> data, Wait wait) REQUIRES_SHARED(gate_);
+  Outcome write_piece(Sector to, std::span<const std::byte> data, Wait wait, WithoutRoom without_room)
+      REQUIRES_SHARED(gate_);
   /// Without data: zeros.
-  Outcome hold(Extent range, std::span<const std::byte> data, Wait wait) REQUIRES_SHARED(gate_);
+  Outcome hold(Extent range, std::span<const std::byte> data, Wait wait, WithoutRoom without_room)
+      REQUIRES_SHARED(gate_);
   /// What of the range is, or may be, not in the view's file yet.
   std::vector<Extent> held_in(Extent range) const EXCLUDES(held_mutex_);
   std::vector<Extent> put_in_place();

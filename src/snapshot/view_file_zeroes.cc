@@ -12,21 +12,24 @@ namespace {
 constexpr std::uint64_t edge_bytes = 4096;
 }
 
-std::error_code ViewFile::zero(std::uint64_t offset, std::uint64_t bytes) {
+std::error_code ViewFile::zero_bytes(std::uint64_t offset, std::uint64_t bytes, WithoutRoom without_room) {
   if (!options_.writable) return errc(std::errc::read_only_file_system);
   static constexpr std::array<std::byte, 2 * sector_bytes> zeros{};
   const std::uint64_t end = offset + bytes;
   const std::uint64_t first = (offset + sector_bytes - 1) / sector_bytes;
   const std::uint64_t last = end / sector_bytes;
+  const auto write_zeros = [&](std::uint64_t to, std::uint64_t count) {
+    return *write(to, std::span(zeros).first(count), Wait::yes, without_room);
+  };
   // It covers no sector as a whole, and touches two at most.
-  if (first >= last) return bytes == 0 ? std::error_code() : write(offset, std::span(zeros).first(bytes));
+  if (first >= last) return bytes == 0 ? std::error_code() : write_zeros(offset, bytes);
   if (const auto head = first * sector_bytes - offset; head > 0) {
-    if (const auto error = write(offset, std::span(zeros).first(head))) return error;
+    if (const auto error = write_zeros(offset, head)) return error;
   }
   if (const auto tail = end - last * sector_bytes; tail > 0) {
-    if (const auto error = write(last * sector_bytes, std::span(zeros).first(tail))) return error;
+    if (const auto error = write_zeros(last * sector_bytes, tail)) return error;
   }
-  return view_.zero({Sector(first), last - first});
+  return view_.zero({Sector(first), last - first}, without_room);
 }
 
 std::uint64_t ViewFile::last_block() const {

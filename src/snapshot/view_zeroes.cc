@@ -15,20 +15,20 @@ constexpr std::uint64_t largest_zeroed_sectors = (64 << 20) / sector_bytes;
 
 }  // namespace
 
-std::error_code View::zero(Extent range) {
+std::error_code View::zero(Extent range, WithoutRoom without_room) {
   if (range.first.value() > sectors() || range.sectors > sectors() - range.first.value()) {
     return errc(std::errc::io_error);
   }
   while (range.sectors > 0) {
     const ReadLock gate(gate_);
-    const auto zeroed = zero_piece(range);
+    const auto zeroed = zero_piece(range, without_room);
     if (!zeroed) return zeroed.error();
     range = {range.first + *zeroed, range.sectors - *zeroed};
   }
   return {};
 }
 
-Result<std::uint64_t> View::zero_piece(Extent range) {
+Result<std::uint64_t> View::zero_piece(Extent range, WithoutRoom without_room) {
   // Dependants lose nothing where zeros replace zeros; the file may have blocks there all the same. A whole device is
   // mostly this.
   const auto holes = leading(Content::hole, range);
@@ -44,7 +44,7 @@ Result<std::uint64_t> View::zero_piece(Extent range) {
   }
   piece.sectors = std::min<std::uint64_t>(piece.sectors, largest_held_bytes / sector_bytes);
   // As a write: after what is held already, before what comes later.
-  const Outcome outcome = hold(piece, {}, Wait::no);
+  const Outcome outcome = hold(piece, {}, Wait::no, without_room);
   if (outcome && *outcome) return failure(*outcome);
   if (outcome) return piece.sectors;
   // No room to hold it. The next wave makes some, and copies what the dependants lack: after it nothing need be held.

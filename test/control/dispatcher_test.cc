@@ -21,6 +21,7 @@ class DispatcherTest : public testing::Test {
     });
     dispatcher_.add("fail", {}, [](const json&) -> json { throw std::runtime_error("the disk is full"); });
     dispatcher_.add("nothing", {}, [](const json&) { return json(); });
+    dispatcher_.add_look("look", {}, [](const json&) { return json(); });
   }
   /// The reply, which is one object on one line.
   json handle(const std::string& request) {
@@ -57,6 +58,15 @@ TEST_F(DispatcherTest, a_verb_without_members_of_its_own_is_answered_with_ok_alo
   EXPECT_EQ(handle(R"({"verb": "nothing"})"), (json{{"ok", true}}));
 }
 
+TEST_F(DispatcherTest, looks_and_what_is_refused_are_told_from_what_may_wait) {
+  for (const char* look :
+       {R"({"verb": "look"})", R"({"verb": "nobody"})", R"({"verb": 7})", "{}", "[]", "", "x", "\xff"}) {
+    EXPECT_TRUE(dispatcher_.only_looks(look)) << look;
+  }
+  EXPECT_FALSE(dispatcher_.only_looks(R"({"verb": "nothing"})"));
+  EXPECT_FALSE(dispatcher_.only_looks(R"({"verb": "create", "nmae": 3})"));
+}
+
 TEST_F(DispatcherTest, what_is_no_object_with_a_verb_is_refused_with_an_example) {
   for (const std::string request : {"",
                                     " ",
@@ -91,10 +101,10 @@ TEST_F(DispatcherTest, a_request_that_begins_or_breaks_off_with_a_zero_byte_is_r
 }
 
 TEST_F(DispatcherTest, an_unknown_verb_is_refused_with_the_verbs_that_are_known) {
-  EXPECT_EQ(refusal(R"({"verb": "remove"})"), "verb 'remove' is unknown: use one of create, fail, nothing");
-  EXPECT_EQ(refusal(R"({"verb": ""})"), "verb '' is unknown: use one of create, fail, nothing");
+  EXPECT_EQ(refusal(R"({"verb": "remove"})"), "verb 'remove' is unknown: use one of create, fail, look, nothing");
+  EXPECT_EQ(refusal(R"({"verb": ""})"), "verb '' is unknown: use one of create, fail, look, nothing");
   EXPECT_EQ(refusal(R"({"verb": "CREATE", "name": "a"})"),
-            "verb 'CREATE' is unknown: use one of create, fail, nothing");
+            "verb 'CREATE' is unknown: use one of create, fail, look, nothing");
 }
 
 TEST_F(DispatcherTest, an_unknown_member_is_refused_by_name_and_nothing_is_done) {

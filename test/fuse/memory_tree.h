@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #pragma once
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <atomic>
 #include <cstring>
@@ -75,6 +77,14 @@ class MemoryFile final : public ExportedFile {
   std::uint64_t size() const override { return bytes_.size(); }
   bool writable() const override { return writable_; }
   std::uint64_t allocated_bytes() const override { return 4096; }
+  Ownership owner() const override { return {.user = user, .group = group, .mode = mode}; }
+  std::error_code own(const Ownership& by) override {
+    if (const auto why = take_failure()) return why;
+    user = by.user;
+    group = by.group;
+    mode = by.mode;
+    return {};
+  }
   std::timespec created() const override { return {.tv_sec = 1'000'000'000, .tv_nsec = 5}; }
 
   std::optional<std::error_code> try_read(std::uint64_t offset, std::span<std::byte> to) override {
@@ -102,6 +112,15 @@ class MemoryFile final : public ExportedFile {
   Result<std::uint64_t> next_data(std::uint64_t offset) override { return next(offset, false); }
   Result<std::uint64_t> next_hole(std::uint64_t offset) override { return next(offset, true); }
 
+  /// At most a hundred bytes at once.
+  Result<std::uint64_t> copy_from(ExportedFile& source, std::uint64_t from, std::uint64_t to,
+                                  std::uint64_t bytes) override {
+    std::vector<std::byte> buffer(std::min<std::uint64_t>(bytes, 100));
+    if (const auto why = source.read(from, buffer)) return failure(why);
+    if (const auto why = copy_in(to, buffer)) return failure(why);
+    return buffer.size();
+  }
+
   void flush(Completion done) override {
     ++flushes;
     if (!declines) return done(take_failure());
@@ -117,6 +136,19 @@ class MemoryFile final : public ExportedFile {
     return {};
   }
   void closed() override { --handles; }
+  std::error_code maker_closes() override {
+    ++maker_closings;
+    return take_failure();
+  }
+  std::optional<std::error_code> maker_copies(ExportedFile& source, std::uint64_t /*offset*/, std::uint64_t /*bytes*/,
+                                              std::span<const std::byte> /*data*/) override {
+    copied_from = source.id();
+    return std::nullopt;
+  }
+  void maker_closed() override {
+    gate_.pass();
+    made = false;
+  }
 
   /// The next operation fails so, once.
   void fail_next(std::error_code why) {
@@ -136,6 +168,14 @@ class MemoryFile final : public ExportedFile {
   std::atomic<bool> declines = false;
   std::atomic<unsigned> flushes = 0;
   std::atomic<int> handles = 0;
+  std::atomic<uid_t> user = ::getuid();
+  std::atomic<gid_t> group = ::getgid();
+  std::atomic<mode_t> mode = 0600;
+  std::atomic<int> maker_closings = 0;
+  std::atomic<bool> as_empty = false;
+  /// What maker_copies() was told of, of the last time.
+  std::atomic<std::uint64_t> copied_from = 0;
+  std::atomic<bool> made = false;  ///< and not told maker_closed() yet
 
  private:
   std::error_code take_failure() EXCLUDES(mutex_) {
@@ -197,6 +237,23 @@ class MemoryTree final : public ExportedTree {
     std::vector<std::string> names;
     for (const auto& [name, file] : snapshots_) names.push_back(name);
     return names;
+  }
+  Result<std::shared_ptr<ExportedFile>> make_snapshot(std::string_view name, bool as_empty) override {
+    if (name.starts_with('.')) return failure(errc(std::errc::invalid_argument));
+    auto file = make_file(true);
+    file->made = true;
+    file->as_empty = as_empty;
+    MutexLock lock(mutex_);
+    if (!snapshots_.emplace(name, file).second) return failure(errc(std::errc::file_exists));
+    return file;
+  }
+  std::error_code rename_snapshot(std::string_view name, std::string_view to) override {
+    MutexLock lock(mutex_);
+    if (snapshots_.contains(to)) return errc(std::errc::file_exists);
+    auto node = snapshots_.extract(snapshots_.find(name));
+    node.key() = to;
+    snapshots_.insert(std::move(node));
+    return {};
   }
   std::error_code remove_snapshot(std::string_view name) override {
     MutexLock lock(mutex_);

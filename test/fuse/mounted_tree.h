@@ -23,14 +23,17 @@
 
 namespace dmsnap::test {
 
-/// Replies to each request with the request in brackets.
+/// Replies to each request with the request in brackets. What begins with "slow" passes `gate` first, and is no look.
 class EchoControl final : public ControlHandler {
  public:
   std::string handle(std::string_view request) override {
+    if (!only_looks(request)) gate.pass();
     ++handled;
     return "[" + std::string(request) + "]\n";
   }
+  bool only_looks(std::string_view request) const override { return !request.starts_with("slow"); }
   std::atomic<unsigned> handled = 0;
+  Gate gate;
 };
 
 class TempFolder {
@@ -128,6 +131,7 @@ class MountedTree {
   MountedTree& operator=(const MountedTree&) = delete;
   ~MountedTree() {
     tree.gate.open();
+    control.gate.open();
     session.detach();
   }
 
@@ -149,7 +153,7 @@ class MountedTree {
  private:
   SessionOptions with_mountpoint(SessionOptions options) const {
     options.mountpoint = folder_.path();
-    options.transport = wanted_transport();
+    if (options.transport == TransportChoice::automatic) options.transport = wanted_transport();
     return options;
   }
 

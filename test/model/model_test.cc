@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "dmsnap/error.h"
 #include "support/environment.h"
 #include "support/rig.h"
 #include "support/shown_content.h"
@@ -34,7 +35,10 @@ class Life {
   }
 
   void operation() {
-    switch (below(26)) {
+    switch (below(29)) {
+      case 26: return resize();
+      case 27: return write_refused(nullptr);
+      case 28: return taken_.empty() ? read() : write_refused(&any());
       case 21: return merge();
       case 22: return merge_some();
       case 23: return zero_origin();
@@ -241,6 +245,62 @@ class Life {
     fill(data);
     ASSERT_FALSE(rig_->write(rig_->origin_file(), at.offset, data));
     std::ranges::copy(data, origin_.begin() + static_cast<std::ptrdiff_t>(at.offset));
+  }
+
+  std::vector<SnapshotState> states() const {
+    std::vector<SnapshotState> all;
+    for (const Taken& each : taken_) all.push_back(each.open->view->state());
+    return all;
+  }
+
+  /// Where there is no room the writer is told, and no snapshot is given up for it.
+  void write_refused(Taken* one) {
+    const Range at = range();
+    Bytes data(at.size);
+    fill(data);
+    const auto before = states();
+    ViewFile::Options options{
+        .id = 16, .size_bytes = origin_.size(), .allocated_bytes = [] { return std::uint64_t{0}; }};
+    options.without_room = WithoutRoom::refuse;
+    ViewFile file(*view_of(one), rig_->flusher(), std::move(options));
+    const std::error_code error = rig_->write(file, at.offset, data);
+    Bytes& content = one ? one->content : origin_;
+    const auto begin = content.begin() + static_cast<std::ptrdiff_t>(at.offset);
+    if (!error) {
+      std::ranges::copy(data, begin);
+    } else if (error == std::errc::no_space_on_device) {
+      EXPECT_TRUE(std::ranges::any_of(taken_, &Taken::limited)) << "everybody had room for every chunk";
+      Bytes got(at.size);
+      EXPECT_FALSE(file.read(at.offset, got));
+      for (std::ptrdiff_t i = 0; i < std::ssize(got); ++i) {
+        EXPECT_TRUE(got.begin()[i] == begin[i] || got.begin()[i] == data.begin()[i]);
+      }
+      std::ranges::copy(got, begin);
+    } else {
+      EXPECT_TRUE(one && one->open->view->state() != SnapshotState::active) << error;
+    }
+    // Waves between attempts may have come to what was promised before, with room.
+    EXPECT_EQ(states(), before);
+  }
+
+  /// Of a COW device; what does not fit is refused.
+  void resize() {
+    if (taken_.empty()) return;
+    Taken& one = any();
+    if (one.invalid()) return;
+    const auto chunk = one.open->store->geometry().chunk_sectors();
+    const std::uint64_t chunks = 3 + below(2 * origin_.size() / (chunk * sector_bytes) + 4);
+    const std::uint64_t before = one.open->cow->sectors();
+    const std::error_code error = one.open->view->resize_cow(chunks * chunk);
+    EXPECT_TRUE(!error || (error == Error::store_full && chunks * chunk < before)) << error;
+    EXPECT_EQ(one.open->cow->sectors(), error ? before : chunks * chunk);
+    if (error) return;
+    one.open->view->end_overflow();
+    for (Taken& each : taken_) {
+      // What falls through to it goes with it.
+      for (const Taken* below_it = &each; below_it; below_it = below_it->base) each.limited |= below_it == &one;
+    }
+    expect_content(*one.open->file, one.content, {0, one.content.size()});
   }
 
   void write_snapshot() {

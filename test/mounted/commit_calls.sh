@@ -17,8 +17,9 @@ calls() {
   dd if=/dev/urandom of=d/snapshots/snap bs=4K seek="$2" count="$1" conv=notrunc,fsync status=none
   kill -INT $tracer
   wait $tracer || true
+  # Without what is written ahead of use, in pieces of 64 KiB (BlockDevice::write_ahead).
   # "call bytes offset" or "fdatasync", of the COW file alone
-  sed -nE 's/^[0-9]+ +//; s/^(pwrite64)\([0-9]+<[^>]*snap\.cow>, ""(\.\.\.)?, ([0-9]+), ([0-9]+)\).*/\1 \3 \4/p; s/^(f(data)?sync)\([0-9]+<[^>]*snap\.cow>\).*/\1/p' calls.txt
+  sed -nE 's/^[0-9]+ +//; s/^(pwrite64)\([0-9]+<[^>]*snap\.cow>, ""(\.\.\.)?, ([0-9]+), ([0-9]+)\).*/\1 \3 \4/p; s/^(f(data)?sync)\([0-9]+<[^>]*snap\.cow>\).*/\1/p' calls.txt | sed '/^pwrite64 65536 /d'
 }
 # expect NAME COUNT SECTOR...: data, a sync, these sectors of area 0 (byte 4096 on), a sync, and nothing else
 expect() {

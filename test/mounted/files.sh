@@ -8,6 +8,7 @@ create() { "$DMSNAP" create "$@" > out.txt 2> err.txt || fail "create $*: $(cat 
 size=$((6 * 1024 * 1024 + 512 * 5)) # no multiple of a page
 head -c $size /dev/urandom > disk.img
 cp disk.img frozen.img
+chmod 640 disk.img
 serve disk.img d
 create d snap --chunk-size 16K
 create d fixed --read-only
@@ -41,8 +42,6 @@ for path in "d/origin", "d/snapshots/snap":
     expect("EPERM", say("O_TRUNC of"), lambda: opened(path, W | os.O_TRUNC))
     expect("EEXIST", say("O_EXCL of"), lambda: opened(path, W | C | os.O_EXCL))
     expect("done", say("O_CREAT of an existing"), lambda: opened(path, W | C))
-    expect("EPERM", say("chmod of"), lambda: os.chmod(path, 0o666))
-    expect("EPERM", say("chown of"), lambda: os.chown(path, 1, 1))
     expect("EPERM", say("link of"), lambda: os.link(path, "d/snapshots/x"))
     expect("EOPNOTSUPP", say("setxattr of"), lambda: os.setxattr(path, "user.x", b"1"))
     expect("EOPNOTSUPP", say("getxattr of"), lambda: os.getxattr(path, "user.x"))
@@ -52,11 +51,12 @@ for path in "d/origin", "d/snapshots/snap":
     assert os.pread(fd, 10, size) == b"" and os.pread(fd, 600, size - 5) == os.pread(fd, 5, size - 5)
     os.close(fd)
 expect("EROFS", "writing to a read-only snapshot", lambda: opened("d/snapshots/fixed", W))
-for folder, made in ("d", "EPERM"), ("d/snapshots", "EOPNOTSUPP"), ("d/.dmsnap", "EPERM"):
+for folder in "d", "d/snapshots", "d/.dmsnap":
     x = folder + "/x"
-    expect(made, "making " + x, lambda: opened(x, W | C))
-    expect(made, "mknod " + x, lambda: os.mknod(x))
-    expect(made, "renaming a snapshot to " + x, lambda: os.rename("d/snapshots/snap", x))
+    if folder != "d/snapshots":
+        expect("EPERM", "making " + x, lambda: opened(x, W | C))
+        expect("EPERM", "mknod " + x, lambda: os.mknod(x))
+        expect("EPERM", "renaming a snapshot to " + x, lambda: os.rename("d/snapshots/snap", x))
     expect("EPERM", "renaming origin to " + x, lambda: os.rename("d/origin", x))
     expect("EPERM", "mkdir " + x, lambda: os.mkdir(x))
     expect("EPERM", "symlink " + x, lambda: os.symlink("origin", x))
@@ -64,7 +64,7 @@ for folder, made in ("d", "EPERM"), ("d/snapshots", "EOPNOTSUPP"), ("d/.dmsnap",
     expect("EXDEV", "renaming a file into " + x, lambda: os.rename("frozen.img", x))
     expect("ENOENT", "opening " + x, lambda: opened(x, os.O_RDONLY))
     expect("ENOENT", "removing " + x, lambda: os.unlink(x))
-expect("EOPNOTSUPP|EEXIST", "renaming onto a snapshot", lambda: os.rename("d/snapshots/snap", "d/snapshots/fixed"))
+expect("EEXIST", "renaming onto a snapshot", lambda: os.rename("d/snapshots/snap", "d/snapshots/fixed"))
 for path in "d/origin", "d/.dmsnap/control", "d/.dmsnap/status":
     expect("EPERM", "removing " + path, lambda: os.unlink(path))
 for path in "d/snapshots", "d/.dmsnap":
@@ -77,7 +77,7 @@ for file in d/origin d/snapshots/snap d/snapshots/fixed; do
   cmp $file frozen.img || fail "refused calls changed $file"
   [ "$(stat -c '%s %a' $file | cut -d' ' -f1)" = $size ] || fail "size of $file: $(stat -c %s $file)"
 done
-[ "$(stat -c %a d/origin d/snapshots/fixed | xargs)" = "600 400" ] || fail "modes: $(stat -c %a d/origin d/snapshots/fixed | xargs)"
+[ "$(stat -c %a d/origin d/snapshots/fixed | xargs)" = "640 440" ] || fail "modes: $(stat -c %a d/origin d/snapshots/fixed | xargs)"
 
 # st_blocks: a copied chunk is counted, by what it takes on disk
 [ "$(stat -c %b d/origin)" -ge $((size / 512)) ] || fail "st_blocks of the origin is $(stat -c %b d/origin)"

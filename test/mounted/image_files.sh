@@ -76,7 +76,7 @@ for path in sys.argv[1:]:
     os.close(fd)
 folder = os.path.dirname(sys.argv[2])
 for call in (lambda: os.mkdir(folder + "/x"), lambda: os.symlink("a", folder + "/x"), lambda: os.unlink(sys.argv[1]),
-             lambda: os.rename(sys.argv[2], folder + "/x"), lambda: os.rmdir(folder)):
+             lambda: os.rename(sys.argv[2], os.path.dirname(sys.argv[1]) + "/x"), lambda: os.rmdir(folder)):
     try:
         call()
     except OSError as error:

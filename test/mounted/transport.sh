@@ -65,11 +65,11 @@ rw=randwrite
 ioengine=libaio
 iodepth=32'
 # More at once than there are slots for one processor, most of them waiting for a flush.
-for i in $(seq 100); do
-  taskset -c 0 dd if=/dev/zero of=d/origin bs=4k count=1 seek=$((i * 100)) conv=notrunc,fsync status=none &
+for i in $(seq 220); do
+  taskset -c 0 dd if=/dev/zero of=d/origin bs=4k count=1 seek=$((i * 70)) conv=notrunc,fsync status=none &
   syncers[i]=$!
 done
-for i in $(seq 100); do wait "${syncers[i]}" || fail "a write with fsync, $i of 100 at once"; done
+for i in $(seq 220); do wait "${syncers[i]}" || fail "a write with fsync, $i of 220 at once"; done
 third_is_frozen || fail "the third snapshot is not what it was"
 
 # Busy: refused, and nothing is lost by it.

@@ -69,6 +69,20 @@ TEST_F(SetCrash, a_snapshot_is_recorded_between_the_sync_of_its_store_and_its_na
                           "fsync disk.img.dmsnap"}));
 }
 
+TEST_F(SetCrash, several_creates_that_are_killed_anywhere_are_all_done_or_none) {
+  kill_everywhere(
+      [this] {
+        SnapshotSet set(origin(), {});
+        std::vector<SnapshotSet::Created> created;
+        for (const char* name : {"one", "two", "three"}) {
+          created.push_back({.store = set.begin_create(name, 8), .record = snapshot(name)});
+          if (::pwrite(created.back().store.fd(), "SnAp", 4, 0) != 4) throw std::runtime_error("format");
+        }
+        set.commit_create_all(std::move(created));
+      },
+      {"old"}, {"old", "one", "two", "three"});
+}
+
 TEST_F(SetCrash, a_removed_store_is_put_aside_before_it_is_forgotten_and_blanked_after) {
   start_over();
   SnapshotSet set(origin(), {});
@@ -90,6 +104,65 @@ TEST_F(SetCrash, a_create_that_is_killed_anywhere_is_done_or_not_done) {
 
 TEST_F(SetCrash, a_remove_that_is_killed_anywhere_is_done_or_not_done) {
   kill_everywhere([this] { SnapshotSet(origin(), {}).remove("old"); }, {"old"}, {});
+}
+
+TEST_F(SetCrash, a_rename_is_recorded_before_its_store_is_renamed) {
+  start_over();
+  SnapshotSet set(origin(), {});
+  const Calls record{"unlink .set.json.new", "write .set.json.new", "fsync .set.json.new",
+                     "rename .set.json.new -> set.json", "fsync disk.img.dmsnap"};
+  Calls expected = record;
+  expected.insert(expected.end(), {"rename old.cow -> new.cow", "fsync disk.img.dmsnap"});
+  expected.insert(expected.end(), record.begin(), record.end());
+  EXPECT_EQ(system_calls::recorded([&] { set.rename("old", "new"); }), expected);
+}
+
+TEST_F(SetCrash, a_rename_that_is_killed_anywhere_is_done_or_not_done) {
+  kill_everywhere([this] { SnapshotSet(origin(), {}).rename("old", "new"); }, {"old"}, {"new"});
+}
+
+TEST_F(SetCrash, a_replacement_that_is_killed_anywhere_leaves_the_old_record_with_the_old_store_or_both_new) {
+  bool seen_old = false;
+  bool seen_new = false;
+  for (int n = 0;; ++n) {
+    start_over();
+    const bool killed = system_calls::killed_before(n, [this] {
+      SnapshotSet set(origin(), {});
+      PendingStore pending = set.begin_replace("old", 8);
+      if (::pwrite(pending.fd(), "SnAp2", 5, 0) != 5) throw std::runtime_error("formatting the store failed");
+      set.commit_replace(std::move(pending), snapshot("old", "P"));
+    });
+    EXPECT_EQ(checked_names(), std::vector<std::string>{"old"}) << n;
+    const bool is_new = SnapshotSet(origin(), {}).find("old")->type == "P";
+    EXPECT_EQ(read_file(in_store("old.cow")).starts_with("SnAp2"), is_new) << n;
+    EXPECT_FALSE(seen_new && !is_new) << n;
+    (is_new ? seen_new : seen_old) = true;
+    if (!killed) break;
+  }
+  EXPECT_TRUE(seen_old && seen_new);
+}
+
+/// The file that was there first must never be taken for that of the name that comes later.
+TEST_F(SetCrash, a_rename_whose_end_fails_is_finished_before_the_name_is_used_again) {
+  for (int n = 5; n < 12; ++n) {
+    start_over();
+    auto set = std::make_unique<SnapshotSet>(origin(), SetOptions{});
+    int calls = 0;
+    {
+      const system_calls::Watching watching([&](const std::string&) { return calls++ == n ? EIO : 0; });
+      set->rename("old", "new");
+    }
+    try {
+      create(*set, "old");
+      write_at(in_store("old.cow"), 4, "2");
+    } catch (const SetError&) {
+      // A folder that could not be synced: nothing is certain any more.
+    }
+    const bool both = set->find("old").has_value();
+    set.reset();
+    EXPECT_EQ(checked_names().size(), both ? 2U : 1U) << n;
+    EXPECT_FALSE(read_file(in_store("new.cow")).starts_with("SnAp2")) << n;
+  }
 }
 
 TEST_F(SetCrash, opening_is_done_again_when_it_is_killed_anywhere) {

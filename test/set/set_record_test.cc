@@ -155,6 +155,37 @@ TEST(SetRecord, a_length_goes_there_and_back_and_is_none_beyond_the_origin) {
   }
 }
 
+TEST(SetRecord, the_file_that_takes_the_place_of_a_store_goes_there_and_back) {
+  SetRecord record = full_record();
+  EXPECT_EQ(encode_set_record(record).find("cow_from"), std::string::npos) << "older versions read what has none";
+  record.snapshots[0].cow_from = ".tmp-first.cow";
+  EXPECT_EQ(decode_set_record(encode_set_record(record), "/x/set.json"), record);
+  for (const char* const bad : {"../x.cow", "/etc/x.cow", "set.json"}) {
+    EXPECT_PRED2(says, with("/snapshots/0/cow_from", bad), "is no COW file of the folder") << bad;
+  }
+  EXPECT_PRED2(says, with("/snapshots/1/cow_from", "x.cow"), "is no COW file of the folder") << "it is attached";
+}
+
+TEST(SetRecord, owners_go_there_and_back) {
+  SetRecord record = full_record();
+  EXPECT_EQ(encode_set_record(record).find("owner"), std::string::npos) << "older versions read what has none";
+  record.owner = OwnerRecord{.user = 1000, .group = 4294967295U, .mode = 0640};
+  record.snapshots[1].owner = OwnerRecord{.user = 0, .group = 1, .mode = 0};
+  EXPECT_EQ(decode_set_record(encode_set_record(record), "/x/set.json"), record);
+  for (const Json& bad : {Json("640"), Json("0999"), Json("00640"), Json(416)}) {
+    EXPECT_PRED2(says, with("/owner", Json{{"user", 0}, {"group", 0}, {"mode", bad}}), "owner.mode") << bad;
+  }
+  EXPECT_PRED2(says, with("/owner", Json{{"user", 1ULL << 32}, {"group", 0}, {"mode", "0640"}}), "is too large");
+}
+
+TEST(SetRecord, a_hold_goes_there_and_back_with_or_without_a_reason) {
+  SetRecord record = full_record();
+  EXPECT_EQ(encode_set_record(record).find("held"), std::string::npos) << "older versions read what has none";
+  record.snapshots[0].held = "";
+  record.snapshots[1].held = "the audit";
+  EXPECT_EQ(decode_set_record(encode_set_record(record), "/x/set.json"), record);
+}
+
 TEST(SetRecord, that_a_filesystem_was_not_frozen_goes_there_and_back) {
   SetRecord record = full_record();
   EXPECT_EQ(encode_set_record(record).find("not_frozen"), std::string::npos) << "older versions read what has none";

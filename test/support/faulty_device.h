@@ -42,6 +42,7 @@ class FaultyDevice final : public BlockDevice {
     const std::error_code error = strike(writes_);
     return error ? error : device_->write(to, data);
   }
+  std::error_code resize(std::uint64_t sectors) override { return device_->resize(sectors); }
   std::error_code flush() override {
     const std::error_code error = strike(flushes_);
     return error ? error : device_->flush();
