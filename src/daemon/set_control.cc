@@ -5,6 +5,7 @@
 
 #include <limits>
 #include <stdexcept>
+#include <utility>
 
 #include "daemon/difference_report.h"
 #include "daemon/freeze_report.h"
@@ -178,7 +179,10 @@ SetControl::SetControl(MountedSet& set) {
     return nlohmann::json{{"merge", merge_report(set)}};
   });
   dispatcher_.add_look("list", {}, [&set](const nlohmann::json&) {
-    return nlohmann::json{{"snapshots", status_report(set)["snapshots"]}};
+    nlohmann::json status = status_report(set);
+    nlohmann::json reply;
+    reply["snapshots"] = std::move(status["snapshots"]);  // may be many
+    return reply;
   });
   dispatcher_.add_look("status", {"name"}, [&set](const nlohmann::json& request) { return status(set, request); });
   dispatcher_.add_look("events", {"after"}, [&set](const nlohmann::json& request) { return events(set, request); });
