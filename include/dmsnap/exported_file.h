@@ -93,6 +93,9 @@ class ExportedFile {
                                                                     std::span<const std::byte> /*data*/) {
     return std::nullopt;
   }
+  /// The maker sets the size that the file has: of a file that it takes for empty that makes one hole. Never
+  /// blocks.
+  virtual void maker_sets_size() {}
   virtual void maker_closed() {}
 };
 

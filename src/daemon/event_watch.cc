@@ -5,23 +5,9 @@
 
 #include "daemon/event_log.h"
 #include "daemon/mounted_set.h"
+#include "daemon/room.h"
 
 namespace dmsnap {
-
-namespace {
-
-constexpr unsigned first_threshold = 80;
-constexpr unsigned step = 5;
-
-/// The threshold that was reached: 80, 85 and so on to 100; 0: none.
-unsigned threshold_of(const StoreUsage& usage) {
-  if (usage.total == 0 || usage.allocated <= usage.metadata) return 0;
-  const auto percent =
-      static_cast<unsigned>(static_cast<double>(usage.allocated) * 100 / static_cast<double>(usage.total));
-  return percent < first_threshold ? 0 : percent / step * step;
-}
-
-}  // namespace
 
 void EventWatch::look(const MountedSet& set, EventLog& log) {
   MutexLock lock(mutex_);
@@ -42,7 +28,7 @@ void EventWatch::look_at_snapshots(const MountedSet& set, EventLog& log) {
                          {"from_bytes", seen.total_sectors * sector_bytes},
                          {"total_bytes", usage.total * sector_bytes}});
     }
-    const unsigned threshold = threshold_of(usage);
+    const int threshold = warning_step(full_percent(usage));
     if (threshold > seen.percent) log.note("threshold", {{"snapshot", name}, {"percent", threshold}});
     seen = {.total_sectors = usage.total, .percent = threshold};
   }

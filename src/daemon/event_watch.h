@@ -23,7 +23,7 @@ class EventWatch {
  private:
   struct Seen {
     std::uint64_t total_sectors = 0;
-    unsigned percent = 0;  ///< the last threshold that was reached
+    int percent = 0;  ///< the last threshold that was reached
   };
   void look_at_snapshots(const MountedSet& set, EventLog& log) REQUIRES(mutex_);
   void look_at_merge(const MountedSet& set, EventLog& log) REQUIRES(mutex_);

@@ -64,6 +64,23 @@ std::error_code FreshFile::zero(std::uint64_t offset, std::uint64_t bytes) {
   return outcome;
 }
 
+/// Once it is written to, what it shows becomes something else only out of a copying; so in that nothing waits.
+void FreshFile::write_when_room(std::uint64_t offset, std::span<const std::byte> data, const Completion& done) {
+  ReadLock lock(content_);
+  about_to_write();
+  note(offset, data.size());
+  if (state_ == State::copying) return done(shown()->write(offset, data));
+  shown()->write_when_room(offset, data, done);
+}
+
+void FreshFile::zero_when_room(std::uint64_t offset, std::uint64_t bytes, const Completion& done) {
+  ReadLock lock(content_);
+  about_to_write();
+  note(offset, bytes);
+  if (state_ == State::copying) return done(shown()->zero(offset, bytes));
+  shown()->zero_when_room(offset, bytes, done);
+}
+
 Result<std::uint64_t> FreshFile::next_data(std::uint64_t offset) {
   ReadLock lock(content_);
   return shown()->next_data(offset);
@@ -262,6 +279,12 @@ void FreshFile::closed() {
 std::error_code FreshFile::maker_closes() {
   MutexLock one_at_a_time(steps_);
   return end_of_making();
+}
+
+void FreshFile::maker_sets_size() {
+  if (!content_.try_lock_shared()) return;  // it becomes something else at this moment
+  const ReadLock lock(content_, std::adopt_lock);
+  if (state_ == State::fresh && !written_) by_hand_ = true;
 }
 
 void FreshFile::maker_closed() {

@@ -69,6 +69,9 @@ class FreshFile final : public ExportedFile {
   std::error_code read(std::uint64_t offset, std::span<std::byte> to) override EXCLUDES(content_);
   std::error_code write(std::uint64_t offset, std::span<const std::byte> data) override EXCLUDES(content_);
   std::error_code zero(std::uint64_t offset, std::uint64_t bytes) override EXCLUDES(content_);
+  void write_when_room(std::uint64_t offset, std::span<const std::byte> data, const Completion& done) override
+      EXCLUDES(content_);
+  void zero_when_room(std::uint64_t offset, std::uint64_t bytes, const Completion& done) override EXCLUDES(content_);
   Result<std::uint64_t> next_data(std::uint64_t offset) override EXCLUDES(content_);
   Result<std::uint64_t> next_hole(std::uint64_t offset) override EXCLUDES(content_);
   Result<std::uint64_t> copy_from(ExportedFile& source, std::uint64_t from, std::uint64_t to,
@@ -80,6 +83,7 @@ class FreshFile final : public ExportedFile {
   std::error_code maker_closes() override EXCLUDES(steps_);
   std::optional<std::error_code> maker_copies(ExportedFile& source, std::uint64_t offset, std::uint64_t bytes,
                                               std::span<const std::byte> data) override EXCLUDES(steps_);
+  void maker_sets_size() override EXCLUDES(content_);
   void maker_closed() override EXCLUDES(steps_);
 
  private:

@@ -2,15 +2,14 @@
 #pragma once
 
 #include <functional>
-#include <limits>
 #include <map>
 #include <memory>
 #include <optional>
-#include <stdexcept>
 #include <string>
 #include <vector>
 
 #include "base/mutex.h"
+#include "daemon/create_request.h"
 #include "daemon/delta_files.h"
 #include "daemon/departures.h"
 #include "daemon/event_log.h"
@@ -18,6 +17,7 @@
 #include "daemon/freezing.h"
 #include "daemon/fresh_file.h"
 #include "daemon/merge_plan.h"
+#include "daemon/merge_request.h"
 #include "daemon/mounted_snapshot.h"
 #include "daemon/room.h"
 #include "daemon/serve.h"
@@ -31,40 +31,6 @@
 #include "snapshot/view_file.h"
 
 namespace dmsnap {
-
-/// What `create` asks for.
-struct CreateRequest {
-  std::string name;
-  std::vector<std::string> more_names = {};  ///< further snapshots of the same moment
-  std::string type = "PO";
-  std::uint32_t chunk_sectors = 8;
-  std::optional<std::uint64_t> cow_bytes;  ///< nothing: what can never become full
-  bool read_only = false;
-  std::string cow_path = {};          ///< absolute: where the COW is to lie; empty: in the folder
-  std::string of = {};                ///< the snapshot that it is one of; empty: the origin
-  std::optional<Layout> layout = {};  ///< of the set from now on; nothing: as it is
-  FreezeMode freeze = FreezeMode::automatic;
-  bool hold = false;   ///< from the beginning
-  bool fresh = false;  ///< made by a file operation: see FreshFile; it is put under no other one before it is settled
-  bool as_empty = false;  ///< and its maker takes it for an empty file
-};
-
-/// There is no room for a snapshot. As any other reason, one line for people.
-class NoRoom final : public std::runtime_error {
- public:
-  using std::runtime_error::runtime_error;
-};
-
-/// What `merge` asks for.
-struct MergeRequest {
-  std::string name;
-  bool force = false;  ///< also while the origin is in use, and when others become invalid
-  bool keep = false;   ///< those that fall through to the snapshot get what they need of it first
-  bool defer = false;  ///< not now, but from the next mount on, when nobody uses the origin yet
-  static constexpr std::uint64_t unlimited = std::numeric_limits<std::uint64_t>::max();
-  /// At most so fast, 0: not now. Nothing: as it is, at first unlimited.
-  std::optional<std::uint64_t> bytes_per_second = {};
-};
 
 /// A set while it is mounted: the devices, the stores and the views over them, and what the mount shows of them.
 /// Any method, from any thread, at once, except that close() comes last.
@@ -195,7 +161,9 @@ class MountedSet final : public ExportedTree {
   void forget_name(const std::string& name) EXCLUDES(forget_mutex_);
 
   const Room& room() const { return room_; }
+  /// Writes that wait for room do so no longer (Room::end_waiting).
   void end_waiting() { room_.end_waiting(); }
+  /// What of the set is nearly full.
   std::vector<Fullness> nearly_full() const EXCLUDES(mutex_);
   /// What has happened since the event of this number, nothing: since now.
   EventLog::News news_after(std::optional<std::uint64_t> sequence);
@@ -237,14 +205,16 @@ class MountedSet final : public ExportedTree {
     PendingStore store;
     std::shared_ptr<MountedSnapshot> snapshot;
   };
-  NewSnapshot make_one(const CreateRequest& request, const std::string& name, std::shared_ptr<View> base);
+  NewSnapshot make_one(const CreateRequest& request, PendingStore store, std::shared_ptr<View> base, std::uint64_t id);
   /// Each behind what it falls through to.
   std::vector<NewSnapshot> make_all(const CreateRequest& request, const std::shared_ptr<View>& base);
   /// Inside base.quiesced(): durably listed and attached.
   void join_new(const CreateRequest& request, View& base, std::vector<NewSnapshot>& fresh);
-  /// create(), but for what is required.
+  /// Throws while some do: their view cannot be brought to rest.
   void refuse_while_writes_wait() const;
+  /// Where the request wants the COW to be.
   PendingStore begin_create(const CreateRequest& request, const std::string& name);
+  /// create(), but for what is required.
   FreezeReport take_snapshot(const CreateRequest& request) REQUIRES(changes_);
   FreezeReport freeze(const CreateRequest& request, View& base) REQUIRES(changes_);
   void thaw(FreezeReport& report) REQUIRES(changes_);
@@ -257,12 +227,8 @@ class MountedSet final : public ExportedTree {
   void make_fresh(const std::shared_ptr<MountedSnapshot>& taken, bool as_empty) REQUIRES(changes_);
   /// A clone, not listed anywhere, for the snapshot `taken` to become. Throws std::runtime_error when there can be
   /// none.
-  struct Clone {
-    std::shared_ptr<MountedSnapshot> snapshot;
-    PendingStore store;
-  };
-  Clone clone_for(const MountedSnapshot& taken, std::uint64_t source) EXCLUDES(changes_);
-  void keep_clone(const MountedSnapshot& taken, Clone clone) EXCLUDES(changes_);
+  NewSnapshot clone_for(const MountedSnapshot& taken, std::uint64_t source) EXCLUDES(changes_);
+  void keep_clone(const MountedSnapshot& taken, NewSnapshot clone) EXCLUDES(changes_);
   void let_go(MountedSnapshot& unlisted) EXCLUDES(changes_);
   void settled(const MountedSnapshot& made, bool changed) EXCLUDES(changes_);
   void join_chain(const std::shared_ptr<MountedSnapshot>& snapshot) REQUIRES(changes_);

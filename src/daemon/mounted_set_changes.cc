@@ -120,25 +120,24 @@ PendingStore MountedSet::begin_create(const CreateRequest& request, const std::s
   return pending;
 }
 
-MountedSet::NewSnapshot MountedSet::make_one(const CreateRequest& request, const std::string& name,
-                                             std::shared_ptr<View> base) {
-  PendingStore pending = begin_create(request, name);
-  if (!pending.notice().empty()) log::warning("{}", pending.notice());
-  SnapshotRecord record{.name = name,
+MountedSet::NewSnapshot MountedSet::make_one(const CreateRequest& request, PendingStore store,
+                                             std::shared_ptr<View> base, std::uint64_t id) {
+  if (!store.notice().empty()) log::warning("{}", store.notice());
+  SnapshotRecord record{.name = store.name(),
                         .type = request.type,
                         .chunk_sectors = request.chunk_sectors,
-                        .cow_sectors = pending.cow_sectors(),
+                        .cow_sectors = store.cow_sectors(),
                         .created = std::chrono::system_clock::now(),
                         .read_only = request.read_only};
   if (request.hold) record.held.emplace();
-  if (pending.lent()) {
-    record.path = pending.path();
+  if (store.lent()) {
+    record.path = store.path();
     record.lent = true;
   }
   if (base->sectors() < origin_.sectors()) record.sectors = base->sectors();
-  auto snapshot = build(record, std::move(base), std::make_unique<FileDevice>(duplicate(pending.fd())), "", next_id_++);
+  auto snapshot = build(record, std::move(base), std::make_unique<FileDevice>(duplicate(store.fd())), "", id);
   snapshot->record.type = snapshot->store->type_name();
-  return {.store = std::move(pending), .snapshot = std::move(snapshot)};
+  return {.store = std::move(store), .snapshot = std::move(snapshot)};
 }
 
 /// In a chain they are all empty, and each shows what the next one shows.
@@ -157,7 +156,8 @@ std::vector<MountedSet::NewSnapshot> MountedSet::make_all(const CreateRequest& r
   std::vector<NewSnapshot> fresh;
   for (const std::string& each : names) {
     const bool in_chain = !fresh.empty() && chains(request, fresh.back().snapshot->record);
-    NewSnapshot made = make_one(request, each, in_chain ? shared_view(fresh.back().snapshot) : base);
+    NewSnapshot made = make_one(request, begin_create(request, each),
+                                in_chain ? shared_view(fresh.back().snapshot) : base, next_id_++);
     made.snapshot->record.base = in_chain ? fresh.back().snapshot->record.name : request.of;
     fresh.push_back(std::move(made));
   }
@@ -210,9 +210,6 @@ FreezeReport MountedSet::take_snapshot(const CreateRequest& request) {
 FreezeReport MountedSet::create(const CreateRequest& request) try {
   FreezeReport report;
   std::vector<std::string> names{request.name};
-  if (!request.cow_path.empty() && !request.more_names.empty()) {
-    throw std::runtime_error("one COW file is for one snapshot: name one, or leave 'cow' out");
-  }
   names.insert(names.end(), request.more_names.begin(), request.more_names.end());
   {
     MutexLock one_at_a_time(changes_);

@@ -21,7 +21,7 @@ class MountedSet::Making final : public FreshFile::Set {
 
   std::shared_ptr<ExportedFile> clone(std::uint64_t source) override {
     try {
-      Clone made = set_.clone_for(*made_, source);
+      NewSnapshot made = set_.clone_for(*made_, source);
       clone_ = std::move(made.snapshot);
       store_.emplace(std::move(made.store));
       return {clone_, clone_->file.get()};
@@ -33,7 +33,7 @@ class MountedSet::Making final : public FreshFile::Set {
   std::error_code keep_clone() override {
     if (!store_) return errc(std::errc::io_error);  // it has failed before
     try {
-      Clone kept{.snapshot = clone_, .store = *std::move(store_)};
+      NewSnapshot kept{.store = *std::move(store_), .snapshot = clone_};
       store_.reset();
       set_.keep_clone(*made_, std::move(kept));
       made_ = std::exchange(clone_, nullptr);
@@ -112,22 +112,16 @@ std::string MountedSet::copying_refusal(const std::string& name) const {
   return fmt::format("snapshot '{}' is being copied to at this moment: wait for the end of that", copying->first);
 }
 
-MountedSet::Clone MountedSet::clone_for(const MountedSnapshot& taken, std::uint64_t source) {
+MountedSet::NewSnapshot MountedSet::clone_for(const MountedSnapshot& taken, std::uint64_t source) {
   MutexLock one_at_a_time(changes_);
   const std::string& name = taken.record.name;
   const CreateRequest request{.name = name, .of = name_of_file(source), .fresh = true};
   if (!taken.view->dependants().empty()) throw std::runtime_error("there are snapshots of it");
   refuse_while_writes_wait();
   const std::shared_ptr<View> base = base_view(request);
-  PendingStore store = set_.begin_replace(name, request.chunk_sectors);
-  SnapshotRecord record{.name = name,
-                        .type = request.type,
-                        .chunk_sectors = request.chunk_sectors,
-                        .cow_sectors = store.cow_sectors(),
-                        .created = std::chrono::system_clock::now(),
-                        .base = request.of};
-  if (base->sectors() < origin_.sectors()) record.sectors = base->sectors();
-  auto snapshot = build(record, base, std::make_unique<FileDevice>(duplicate(store.fd())), "", taken.file->id());
+  NewSnapshot made = make_one(request, set_.begin_replace(name, request.chunk_sectors), base, taken.file->id());
+  const auto& snapshot = made.snapshot;
+  snapshot->record.base = request.of;
   flusher_.add(*snapshot->view);
   FreezeReport report;
   try {
@@ -147,10 +141,10 @@ MountedSet::Clone MountedSet::clone_for(const MountedSnapshot& taken, std::uint6
   for (const std::string& each : report.not_frozen) log::warning("snapshot '{}': not frozen: {}", name, each);
   MutexLock lock(mutex_);
   unlisted_.insert_or_assign(name, snapshot);
-  return {.snapshot = std::move(snapshot), .store = std::move(store)};
+  return made;
 }
 
-void MountedSet::keep_clone(const MountedSnapshot& taken, Clone clone) {
+void MountedSet::keep_clone(const MountedSnapshot& taken, NewSnapshot clone) {
   MutexLock one_at_a_time(changes_);
   MountedSnapshot& snapshot = *clone.snapshot;
   if (snapshot.view->state() == SnapshotState::invalid)

@@ -15,8 +15,6 @@ namespace dmsnap {
 
 namespace {
 
-constexpr double worth_a_warning = 80;
-
 /// One that has a chunk for each of the image's never is.
 bool may_become_full(const MountedSnapshot& snapshot) {
   const std::uint64_t chunk_sectors = snapshot.store->geometry().chunk_sectors();
@@ -49,12 +47,12 @@ std::vector<Fullness> MountedSet::nearly_full() const {
     if (may_become_full(*snapshot)) full.push_back(fullness_of(*snapshot, mountpoint()));
     if (!snapshot->record.attached()) still_needed += bytes_without_blocks(*snapshot->cow);
   }
-  std::erase_if(full, [](const Fullness& each) { return each.percent < worth_a_warning; });
+  std::erase_if(full, [](const Fullness& each) { return warning_step(each.percent) == 0; });
   struct statvfs below {};
   if (set_.folder_fd() < 0 || ::fstatvfs(set_.folder_fd(), &below) != 0 || below.f_blocks == 0) return full;
   const std::uint64_t left = std::uint64_t{below.f_bavail} * below.f_frsize;
   const double percent = 100.0 - 100.0 * static_cast<double>(below.f_bavail) / static_cast<double>(below.f_blocks);
-  if (left >= still_needed || percent < worth_a_warning) return full;
+  if (left >= still_needed || warning_step(percent) == 0) return full;
   full.push_back(
       {.name = "",
        .percent = percent,

@@ -9,15 +9,6 @@ namespace dmsnap {
 
 namespace {
 
-constexpr int first_warning = 80;
-constexpr int warning_step = 5;
-
-/// 80, 85, ... 100; 0 below.
-int step_of(double percent) {
-  const int whole = static_cast<int>(percent);
-  return whole < first_warning ? 0 : whole - whole % warning_step;
-}
-
 void tell_waiting(std::error_code why) {
   if (why) {
     log::warning("writes wait for room: {}; make some on that filesystem, or resize or remove a snapshot",
@@ -33,6 +24,13 @@ double full_percent(const StoreUsage& usage) {
   if (usage.allocated <= usage.metadata) return 0;
   if (usage.allocated >= usage.total) return 100;
   return 100.0 * static_cast<double>(usage.allocated) / static_cast<double>(usage.total);
+}
+
+int warning_step(double percent) {
+  constexpr int first = 80;
+  constexpr int each = 5;
+  const int whole = static_cast<int>(percent);
+  return whole < first ? 0 : whole - whole % each;
 }
 
 Room::Room(const OnFull& on_full) : on_full_(on_full) {
@@ -69,7 +67,7 @@ void Room::warn(const std::vector<Fullness>& all) {
   MutexLock lock(mutex_);
   std::map<std::string, int> warned;
   for (const Fullness& each : all) {
-    const int step = step_of(each.percent);
+    const int step = warning_step(each.percent);
     if (step == 0) continue;
     const auto before = warned_.find(each.name);
     if (before == warned_.end() || before->second < step) log::warning("{}", each.warning);

@@ -19,10 +19,13 @@ namespace dmsnap {
 /// lvm2's percentage: of the whole device, with 0 for empty and 100 for full.
 double full_percent(const StoreUsage& usage);
 
+/// At which it is warned: 80, 85 and so on to 100; 0 below.
+int warning_step(double percent);
+
 /// Something that gets full.
 struct Fullness {
   std::string name;     ///< of a snapshot; empty: the disk below
-  double percent = 0;   ///< from 80 on it is warned of, and again at each 5 more
+  double percent = 0;   ///< warned of at each warning_step()
   std::string warning;  ///< one line: what is full, and what to do
 };
 

@@ -11,7 +11,8 @@ namespace dmsnap {
 /// How a thread waits for the next request: while requests follow each other closely it looks for a while before it
 /// sleeps, since waking up takes longer than answering: in a virtual machine some 40 us. qemu's iothreads do the same
 /// (`poll-max-ns`, 32 us by default). A thread that requests come to now and then never looks. One thread.
-class EagerWait {
+template <class Clock>
+class EagerWaitBy {
  public:
   /// Longest look.
   static constexpr std::chrono::microseconds look{50};
@@ -22,7 +23,7 @@ class EagerWait {
   static constexpr std::chrono::microseconds short_sleep{100};
 
   /// With one processor it never looks: whoever is to send the next request would wait for the look to end.
-  explicit EagerWait(unsigned processors = std::thread::hardware_concurrency()) : may_look_(processors > 1) {}
+  explicit EagerWaitBy(unsigned processors = std::thread::hardware_concurrency()) : may_look_(processors > 1) {}
 
   /// `there`: whether something has come; called again and again, the processor offered to others at times. False
   /// when nothing has, or nothing was looked for.
@@ -53,10 +54,10 @@ class EagerWait {
   }
 
  private:
-  using Clock = std::chrono::steady_clock;
-
   bool may_look_;
   bool eager_ = false;
 };
+
+using EagerWait = EagerWaitBy<std::chrono::steady_clock>;
 
 }  // namespace dmsnap

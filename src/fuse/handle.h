@@ -35,6 +35,8 @@ class Handle {
   /// Copies from another image: how much is answered. Not supported where there is nothing of the kind.
   virtual void copy(Reply reply, const std::shared_ptr<ExportedFile>& source, std::uint64_t from, std::uint64_t to,
                     std::uint64_t bytes);
+  /// The size that the file has is set.
+  virtual void size_set() {}
   /// A descriptor is being closed, whose close(2) waits for the answer. Done where there is nothing to wait for.
   virtual void close_descriptor(Reply reply);
   /// The image that is open; null for anything else.

@@ -134,6 +134,10 @@ void ImageHandle::copy(Reply reply, const std::shared_ptr<ExportedFile>& source,
   });
 }
 
+void ImageHandle::size_set() {
+  if (whose_ == Of::its_maker) file_->maker_sets_size();
+}
+
 void ImageHandle::close_descriptor(Reply reply) {
   if (whose_ != Of::its_maker) return std::move(reply).done();
   do_what_may_wait(

@@ -33,6 +33,7 @@ class ImageHandle final : public Handle {
   /// Cut at the end of either file; EFBIG when it begins behind the end of this one.
   void copy(Reply reply, const std::shared_ptr<ExportedFile>& source, std::uint64_t from, std::uint64_t to,
             std::uint64_t bytes) override;
+  void size_set() override;
   void close_descriptor(Reply reply) override;
   std::shared_ptr<ExportedFile> image() const override { return file_; }
   bool may_wait_to_close() const override { return whose_ == Of::its_maker; }

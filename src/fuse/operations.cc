@@ -127,7 +127,7 @@ void Operations::getattr(Reply reply, fuse_ino_t inode, fuse_file_info* /*file*/
   std::move(reply).attributes(files_.attributes(*node), timeout_of(*node));
 }
 
-void Operations::setattr(Reply reply, fuse_ino_t inode, struct stat* wanted, int which, fuse_file_info* /*file*/) {
+void Operations::setattr(Reply reply, fuse_ino_t inode, struct stat* wanted, int which, fuse_file_info* file) {
   const auto node = files_.node(inode);
   if (!node) return std::move(reply).error(node.error());
   const struct stat present = files_.attributes(*node);
@@ -136,6 +136,7 @@ void Operations::setattr(Reply reply, fuse_ino_t inode, struct stat* wanted, int
   if (other_size || (owner_or_mode && !node->image)) {
     return std::move(reply).error(std::errc::operation_not_permitted);
   }
+  if ((which & FUSE_SET_ATTR_SIZE) != 0 && file != nullptr) HandleTable::at(*file).size_set();
   if (!owner_or_mode) return std::move(reply).attributes(present, timeout_of(*node));
   Ownership owner = node->image->owner();
   if ((which & FUSE_SET_ATTR_UID) != 0) owner.user = wanted->st_uid;

@@ -20,6 +20,7 @@ std::error_code Snapshot::resize_cow(std::uint64_t sectors) {
   if (shorter && Sector(sectors) < store_.reach(expected_.size() + promised_)) return Error::store_full;
   if (const auto error = cow_.resize(sectors)) return error;
   reserved_end_ = std::min(reserved_end_, Sector(sectors));
+  written_end_ = std::min(written_end_, reserved_end_);
   return {};
 }
 

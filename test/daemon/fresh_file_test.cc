@@ -22,18 +22,18 @@ class Fresh : public testing::Test {
    public:
     explicit FakeSet(Fresh& test) : test_(test) {}
     std::shared_ptr<ExportedFile> clone(std::uint64_t image) override {
-      test_.calls.push_back("clone " + std::to_string(image));
+      test_.note("clone " + std::to_string(image));
       if (test_.on_clone) test_.on_clone();
       return test_.can_clone ? test_.clone : nullptr;
     }
     std::error_code keep_clone() override {
-      test_.calls.emplace_back("keep");
+      test_.note("keep");
       return test_.keeping;
     }
-    void drop_clone() override { test_.calls.emplace_back("drop"); }
-    void content_changed() override { test_.calls.emplace_back("changed"); }
-    void written() override { test_.calls.emplace_back("written"); }
-    void settled(bool changed) override { test_.calls.emplace_back(changed ? "settled, changed" : "settled"); }
+    void drop_clone() override { test_.note("drop"); }
+    void content_changed() override { test_.note("changed"); }
+    void written() override { test_.note("written"); }
+    void settled(bool changed) override { test_.note(changed ? "settled, changed" : "settled"); }
 
    private:
     Fresh& test_;
@@ -71,8 +71,13 @@ class Fresh : public testing::Test {
   }
 
   using Calls = std::vector<std::string>;
+  void note(const std::string& call) {
+    MutexLock lock(calls_mutex);
+    calls.push_back(call);
+  }
   Gate gate;
-  Calls calls;
+  Mutex calls_mutex;
+  Calls calls;  // read when no other thread calls
   bool can_clone = true;
   std::error_code keeping;
   std::function<void()> on_clone;
@@ -131,6 +136,47 @@ TEST_F(Fresh, who_takes_it_for_empty_and_writes_means_zeros_elsewhere_once) {
   taken->set_content(500, "later");
   EXPECT_FALSE(as_empty.maker_closes());
   EXPECT_EQ(taken->content(500, 5), "later");
+}
+
+TEST_F(Fresh, who_takes_it_for_empty_and_sets_its_size_alone_means_one_hole) {
+  as_empty.maker_sets_size();
+  EXPECT_FALSE(as_empty.maker_closes());
+  EXPECT_EQ(taken->content(0, size), std::string(size, '\0'));
+}
+
+TEST_F(Fresh, a_size_that_is_set_behind_a_copy_zeroes_nothing) {
+  EXPECT_EQ(as_empty.copy_from(*source, 0, 0, size).value_or(0), size);
+  as_empty.maker_sets_size();
+  EXPECT_FALSE(as_empty.maker_closes());
+  EXPECT_EQ(clone->content(0, size), std::string(size, 's'));
+}
+
+TEST_F(Fresh, nobody_writes_while_the_rest_is_zeroed) {
+  const std::string text(10, 'w');
+  const auto bytes = std::as_bytes(std::span(text));
+  EXPECT_FALSE(as_empty.write(0, bytes));
+  std::future<std::error_code> closing;
+  const HeldUp held(gate);
+  closing = std::async(std::launch::async, [&] { return as_empty.maker_closes(); });
+  gate.await_waiting(1);  // in the middle of zeroing
+  EXPECT_EQ(as_empty.try_write(500, bytes), std::nullopt);
+  gate.open();
+  EXPECT_FALSE(closing.get());
+  EXPECT_FALSE(as_empty.write(500, bytes));
+  EXPECT_EQ(taken->content(500, 10), text);
+}
+
+TEST_F(Fresh, its_writes_wait_for_room_but_not_to_a_clone_that_may_go) {
+  const std::string text(10, 'w');
+  const auto expect_done = [](std::error_code why) { EXPECT_FALSE(why); };
+  file.write_when_room(0, std::as_bytes(std::span(text)), expect_done);
+  file.zero_when_room(10, 5, expect_done);
+  EXPECT_EQ(taken->that_may_wait, 2);
+  EXPECT_EQ(taken->content(0, 16), parts({{10, 'w'}, {5, '\0'}, {1, 't'}}));
+  EXPECT_TRUE(as_empty.copy_from(*source, 0, 0, 10));
+  as_empty.write_when_room(20, std::as_bytes(std::span(text)), expect_done);
+  EXPECT_EQ(clone->that_may_wait, 0);
+  EXPECT_EQ(clone->content(20, 10), text);
 }
 
 TEST_F(Fresh, who_takes_it_for_empty_and_does_nothing_has_a_snapshot) {

@@ -6,14 +6,26 @@
 namespace dmsnap::test {
 namespace {
 
+/// Each look at it takes a microsecond.
+struct Clock {
+  using duration = std::chrono::nanoseconds;
+  using rep = duration::rep;
+  using period = duration::period;
+  using time_point = std::chrono::time_point<Clock>;
+  static constexpr bool is_steady = true;
+  static inline time_point time;
+  static time_point now() { return time += std::chrono::microseconds(1); }
+};
+using Wait = EagerWaitBy<Clock>;
+
 const auto at_once = [] { return 0; };
 const auto for_long = [] {
-  std::this_thread::sleep_for(2 * EagerWait::short_sleep);
+  Clock::time += 2 * Wait::short_sleep;
   return 0;
 };
 
 /// How often it looked, when nothing comes.
-int looks(EagerWait& wait) {
+int looks(Wait& wait) {
   int count = 0;
   EXPECT_FALSE(wait.look_for([&] { return ++count, false; }));
   return count;
@@ -21,11 +33,11 @@ int looks(EagerWait& wait) {
 
 class EagerWaitTest : public testing::Test {
  protected:
-  EagerWait wait_{2};
+  Wait wait_{2};
 };
 
 TEST_F(EagerWaitTest, with_one_processor_nobody_looks) {
-  EagerWait alone(1);
+  Wait alone(1);
   alone.sleep(at_once);
   EXPECT_EQ(looks(alone), 0);
 }
@@ -45,9 +57,9 @@ TEST_F(EagerWaitTest, after_a_short_sleep_it_looks_and_stops_when_something_is_t
 
 TEST_F(EagerWaitTest, a_look_ends) {
   wait_.sleep(at_once);
-  const auto since = std::chrono::steady_clock::now();
+  const auto since = Clock::time;
   EXPECT_GT(looks(wait_), 0);
-  EXPECT_GE(std::chrono::steady_clock::now() - since, EagerWait::look);
+  EXPECT_GE(Clock::time - since, Wait::look);
 }
 
 TEST_F(EagerWaitTest, a_long_sleep_ends_the_looking) {

@@ -108,6 +108,14 @@ class MemoryFile final : public ExportedFile {
     gate_.pass();
     return copy_in(offset, std::vector<std::byte>(bytes));
   }
+  void write_when_room(std::uint64_t offset, std::span<const std::byte> data, const Completion& done) override {
+    ++that_may_wait;
+    done(write(offset, data));
+  }
+  void zero_when_room(std::uint64_t offset, std::uint64_t bytes, const Completion& done) override {
+    ++that_may_wait;
+    done(zero(offset, bytes));
+  }
   /// Each zero is a hole.
   Result<std::uint64_t> next_data(std::uint64_t offset) override { return next(offset, false); }
   Result<std::uint64_t> next_hole(std::uint64_t offset) override { return next(offset, true); }
@@ -167,6 +175,7 @@ class MemoryFile final : public ExportedFile {
 
   std::atomic<bool> declines = false;
   std::atomic<unsigned> flushes = 0;
+  std::atomic<int> that_may_wait = 0;  ///< write_when_room(), zero_when_room()
   std::atomic<int> handles = 0;
   std::atomic<uid_t> user = ::getuid();
   std::atomic<gid_t> group = ::getgid();

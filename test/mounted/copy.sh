@@ -197,3 +197,49 @@ done
 umount live
 losetup -d "$loop"
 unserve d
+
+# a file from outside that is one hole, as cp makes it: no data is written, its size is set
+rm -rf disk.img*
+random disk.img 0 2048
+truncate -s 8M hole.img
+serve disk.img d
+for mode in auto always never; do
+  cp --sparse=$mode hole.img d/snapshots/hole || fail "cp --sparse=$mode of a file that is one hole"
+  cmp hole.img d/snapshots/hole || fail "cp --sparse=$mode: the origin shows through a hole"
+  rm d/snapshots/hole
+done
+unserve d
+
+# one that has become invalid while it was new is put below nobody: older ones would go with it
+rm -rf disk.img*
+random disk.img 0 4096
+mkdir tight
+mount -t tmpfs -o size=40M none tight
+serve disk.img d --store "$PWD/tight/set" --layout chained
+touch d/snapshots/old
+cp --sparse=never d/origin old.was
+random d/origin 0 2048
+sync d/origin
+python3 - << 'PYTHON' || fail "a new one that has no room"
+import os
+new = os.open("d/snapshots/new", os.O_RDWR | os.O_CREAT | os.O_EXCL)
+with open("tight/filler", "wb", buffering=0) as filler:
+    try:
+        while True:
+            filler.write(bytes(65536))
+    except OSError:
+        pass
+origin = os.open("d/origin", os.O_RDWR)
+os.pwrite(origin, os.urandom(4 << 20), 0)  # old has a copy, new has no room for one
+os.fsync(origin)
+os.close(origin)
+os.close(new)
+PYTHON
+[ "$(told new state)" = invalid ] || fail "new: $("$DMSNAP" list d)"
+[ "$(told old base)" = null ] || fail "old falls through to $(told old base)"
+rm tight/filler
+unserve d
+serve disk.img d --store "$PWD/tight/set"
+cmp d/snapshots/old old.was || fail "old is lost with one that was new: $("$DMSNAP" list d)"
+unserve d
+umount tight

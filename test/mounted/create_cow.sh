@@ -70,6 +70,14 @@ for name in made blank device; do "$DMSNAP" remove d $name || fail "remove $name
 for each in other/made.cow blank.cow "$device"; do
   cmp -n 4096 "$each" /dev/zero || fail "$each still looks like a store"
 done
+# what lies there by now is somebody else's
+create d gone --cow gone.cow
+unserve d
+head -c 64K /dev/urandom > gone.cow
+cp gone.cow theirs
+"$DMSNAP" remove disk.img gone > out.txt 2> err.txt || fail "remove: $(cat err.txt)"
+cmp gone.cow theirs || fail "remove has blanked what is no COW any more"
+serve disk.img d
 cp d/origin frozen.img
 create d again --cow "$device"
 create d blank --cow blank.cow
