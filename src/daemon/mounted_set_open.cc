@@ -33,18 +33,19 @@ void check_chunk_size(const SnapshotRecord& record, BlockDevice& cow) {
                                header->geometry.chunk_bytes(), record.chunk_sectors * sector_bytes));
 }
 
-/// Runs `open` for the COW at `path`. What is thrown says which, and when the store is damaged what helps.
+/// Runs `open` for the COW at `path`. What is thrown says which, and when the store is damaged what helps. The tools
+/// need the origin: an entry that lies behind its end is sound without.
 template <class Open>
-std::shared_ptr<MountedSnapshot> opened(const std::string& name, const std::string& path, const std::string& way_out,
-                                        Open open) {
+std::shared_ptr<MountedSnapshot> opened(const std::string& name, const std::string& path, const std::string& origin,
+                                        const std::string& way_out, Open open) {
   try {
     return open();
   } catch (const StoreError& error) {
-    const std::string file = shell_word(path);
+    const std::string files = fmt::format("--origin {} {}", shell_word(origin), shell_word(path));
     throw std::runtime_error(
-        fmt::format("snapshot '{}' cannot be opened: {}: {}; look closer: dmsnap check {}; save what is right: dmsnap "
-                    "repair {} NEW{}",
-                    name, path, error.what(), file, file, way_out));
+        fmt::format("snapshot '{0}' cannot be opened: {1}: {2}; look closer: dmsnap check {3}; save what is right: "
+                    "dmsnap repair {3} NEW{4}",
+                    name, path, error.what(), files, way_out));
   } catch (const std::system_error& error) {
     throw std::runtime_error(fmt::format("snapshot '{}' cannot be opened: {}: {}", name, path, error.what()));
   }
@@ -118,7 +119,7 @@ std::shared_ptr<MountedSnapshot> MountedSet::open_listed(const SnapshotRecord& r
   UniqueFd fd = set_.open_store(record.name);
   refuse_other_users(record.name, path, fd.get());
   auto cow = std::make_unique<FileDevice>(std::move(fd));
-  return opened(record.name, path, "; or drop the snapshot: " + set_.removal(record.name), [&] {
+  return opened(record.name, path, origin_name(), "; or drop the snapshot: " + set_.removal(record.name), [&] {
     check_chunk_size(record, *cow);
     return build(record, base_of(record), std::move(cow), path, next_id_++);
   });
@@ -187,7 +188,7 @@ std::shared_ptr<MountedSnapshot> MountedSet::open_attached(const Attachment& giv
     set_.check_new(name);
     cow = open_to_look(place);
   }
-  auto snapshot = opened(name, place.text(), "",
+  auto snapshot = opened(name, place.text(), origin_name(), "",
                          [&] { return build(record, shared_origin(), std::move(cow), place.text(), next_id_++); });
   snapshot->record.chunk_sectors = snapshot->store->geometry().chunk_sectors();
   snapshot->record.cow_sectors = snapshot->cow->sectors();

@@ -98,12 +98,17 @@ damage() { # TEXT OFFSET BYTES: bytes written into a copy of the store
   cp disk.img.dmsnap/good.cow saved.cow
   printf "$3" | dd of=disk.img.dmsnap/good.cow bs=1 seek="$2" conv=notrunc status=none
   refuse 1 "$1" mounting disk.img d
-  for word in good "$PWD/disk.img.dmsnap/good.cow" "dmsnap check $PWD" "dmsnap repair $PWD" "dmsnap remove $PWD/disk.img good"; do
+  for word in good "$PWD/disk.img.dmsnap/good.cow" "dmsnap check --origin $PWD/disk.img $PWD" "dmsnap repair --origin $PWD/disk.img $PWD" "dmsnap remove $PWD/disk.img good"; do
     grep -qF "$word" err.txt || fail "does not name '$word': $(cat err.txt)"
   done
+  check=$(grep -o 'dmsnap check [^;]*' err.txt)
+  status=0
+  "$DMSNAP" ${check#dmsnap } > check.txt 2>&1 || status=$?
   cp saved.cow disk.img.dmsnap/good.cow
 }
 entry='\x01\0\0\0\0\0\0\0\x02\0\0\0\0\0\0\0'
+damage "beyond the end of the origin" 4096 '\xff\xff\xff\0\0\0\0\0\x02\0\0\0\0\0\0\0'
+[ $status = 3 ] || fail "what mount refuses the command that it names finds sound: status $status: $(cat check.txt)"
 damage "no COW device" 0 'JUNK'
 damage "version 2" 8 '\x02'
 damage "chunk size" 12 '\x07'
