@@ -12,7 +12,6 @@ struct Clock {
   using rep = duration::rep;
   using period = duration::period;
   using time_point = std::chrono::time_point<Clock>;
-  static constexpr bool is_steady = true;
   static inline time_point time;
   static time_point now() { return time += std::chrono::microseconds(1); }
 };

@@ -47,7 +47,7 @@ told "" monday monday
 dd if=d/snapshots/wednesday of=d/origin bs=4k skip=500 seek=500 count=1 conv=notrunc status=none
 told "500+1" wednesday
 told "" wednesday --compare
-printf x | dd of=d/origin bs=1 seek=$((600 * 4096 + 1000)) conv=notrunc status=none
+printf differs | dd of=d/origin bs=1 seek=$((600 * 4096 + 1000)) conv=notrunc status=none
 [ "$("$DMSNAP" diff d wednesday --compare)" = "$((600 * 4096 + 512)) 512" ] || fail "not told to the sector"
 
 # forms
